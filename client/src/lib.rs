@@ -1,0 +1,1 @@
+//! XMPP client library over multi-stream QUIC and TCP.

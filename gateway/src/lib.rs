@@ -1,0 +1,1 @@
+//! The longwire server: every socket, every transport, configuration and main.

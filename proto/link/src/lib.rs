@@ -1,0 +1,1 @@
+//! Everything that happens on one XMPP connection, as a state machine.

@@ -1,0 +1,1 @@
+//! XMPP addresses, stanzas, wire errors and vocabularies.

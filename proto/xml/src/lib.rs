@@ -1,0 +1,1 @@
+//! Strict XML for XMPP: framing, validation, namespaces, one escaping writer.

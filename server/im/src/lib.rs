@@ -1,0 +1,1 @@
+//! Instant messaging features: roster, presence, message routing, ping and friends.

@@ -1,0 +1,1 @@
+//! Typed tables, batches and one journal with a durable watermark.
