@@ -1,1 +1,4 @@
-//! Whole-server tests.
+//! The rig of the whole-server tests: a network in virtual time, hostile peers, other programs.
+
+pub mod limits;
+pub mod sim;
