@@ -1,1 +1,3 @@
 //! Everything that happens on one XMPP connection, as a state machine.
+
+pub mod sasl;
