@@ -15,23 +15,26 @@ pub(crate) struct Package {
     pub(crate) dependencies: Vec<String>,
 }
 
-/// All packages that are compiled for Linux.
+/// All packages that are compiled for this machine.
 pub(crate) fn packages() -> Result<Vec<Package>> {
-    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
-    let output = Command::new(cargo)
-        .args(["metadata", "--format-version=1", "--locked"])
-        .args(["--filter-platform", "x86_64-unknown-linux-gnu"])
-        .current_dir(crate::root())
-        .output()?;
-    if !output.status.success() {
-        bail!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    let metadata: Value = serde_json::from_slice(&output.stdout)?;
+    let metadata: Value =
+        serde_json::from_str(&cargo(&["metadata", "--format-version=1", "--locked"])?)?;
     let packages = metadata["packages"].as_array().context("no packages")?;
-    let nodes = metadata["resolve"]["nodes"].as_array().context("no dependency graph")?;
-    let used: BTreeSet<_> = nodes.iter().filter_map(|node| node["id"].as_str()).collect();
-    let is_used = |package: &&Value| package["id"].as_str().is_some_and(|id| used.contains(id));
-    Ok(packages.iter().filter(is_used).map(package).collect())
+    // The metadata names packages that weak features only mention; the tree does not.
+    let tree = cargo(&["tree", "--workspace", "--edges=all", "--prefix=none", "--format={p}"])?;
+    let words = tree.lines().map(|line| line.split_whitespace());
+    let used: BTreeSet<_> = words.filter_map(|mut words| words.next()).collect();
+    let all = packages.iter().map(package);
+    Ok(all.filter(|package| used.contains(package.name.as_str())).collect())
+}
+
+fn cargo(arguments: &[&str]) -> Result<String> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let output = Command::new(cargo).args(arguments).current_dir(crate::root()).output()?;
+    if !output.status.success() {
+        bail!("cargo {}: {}", arguments.join(" "), String::from_utf8_lossy(&output.stderr));
+    }
+    Ok(String::from_utf8(output.stdout)?)
 }
 
 fn package(value: &Value) -> Package {
