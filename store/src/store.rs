@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, RangeBounds};
+use std::path::Path;
 use std::sync::Arc;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::batch::Batch;
 use crate::error::{Failure, Full, Refusal, StoreError};
@@ -14,6 +15,8 @@ use crate::limits::SCAN_ROWS;
 use crate::memory::{self, MemoryImage, MemoryOptions};
 use crate::read::{Read, Span, successor};
 use crate::record::Record;
+use crate::sqlite::reader::Question;
+use crate::sqlite::{self, Opened, Options};
 use crate::table::{Row, Table, TableInfo};
 
 /// A database with one journal; clones are handles to the same one.
@@ -36,6 +39,7 @@ struct Inner {
 #[derive(Debug)]
 enum Reads {
     Memory(MemoryImage),
+    Sqlite(mpsc::Sender<Question>),
 }
 
 /// A typed row of a scan.
@@ -50,6 +54,25 @@ pub struct Entry<K, V> {
 }
 
 impl Store {
+    /// Opens the database in a folder, and makes both if they are not there.
+    ///
+    /// Only the user of the process can read them (folder 0700, files 0600). An older layout is
+    /// upgraded. Blocks while it does so, and starts the threads that read and write.
+    ///
+    /// # Errors
+    /// Another server has the folder, a newer program wrote the database, a table was declared
+    /// otherwise before, or the system refuses. The error says what to do.
+    pub fn open_sqlite(
+        folder: impl AsRef<Path>,
+        tables: &[TableInfo],
+        options: Options,
+    ) -> Result<Self, StoreError> {
+        let tables = declared(tables)?;
+        let opened = sqlite::open(folder.as_ref(), tables.values().copied(), options)?;
+        let Opened { journal, watermark, questions } = opened;
+        Ok(Self(Arc::new(Inner { journal, watermark, tables, reads: Reads::Sqlite(questions) })))
+    }
+
     /// Opens an in-memory store; the writer is a task of the current tokio runtime.
     ///
     /// # Errors
@@ -329,6 +352,15 @@ impl Store {
     ) -> Result<T, StoreError> {
         match &self.0.reads {
             Reads::Memory(image) => question(image),
+            Reads::Sqlite(readers) => {
+                let (answer, answered) = oneshot::channel();
+                let question: Question = Box::new(move |data| {
+                    // The caller may have been cancelled.
+                    let _ = answer.send(question(data));
+                });
+                readers.send(question).await.map_err(|_| StoreError::Closed)?;
+                answered.await.map_err(|_| StoreError::Closed)?
+            }
         }
     }
 
