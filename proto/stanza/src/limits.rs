@@ -14,3 +14,16 @@ pub const ROSTER_GROUPS: usize = 64;
 
 /// The most octets of a roster item's name, or of one group's name.
 pub const ROSTER_NAME_BYTES: usize = 1023;
+
+/// The bounds of a stanza that we made ourselves; they only guard against our own mistakes.
+///
+/// A roster of 65 536 items with a few groups each is the largest thing that we make.
+pub const OWN: longwire_xml::Limits = longwire_xml::Limits {
+    stanza_bytes: 64 << 20,
+    depth: 256,
+    attributes: 256,
+    namespaces: 256,
+    name_bytes: 4096,
+    attribute_bytes: 1 << 20,
+    elements: 1 << 20,
+};
