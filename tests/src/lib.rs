@@ -1,4 +1,5 @@
 //! The rig of the whole-server tests: a network in virtual time, hostile peers, other programs.
 
+pub mod hostile;
 pub mod limits;
 pub mod sim;
