@@ -346,6 +346,8 @@ mod tests {
             let journal = journal(JournalLimits { queue_bytes: 300, ..Default::default() });
             journal.append(batch(first)).unwrap();
             assert_eq!(journal.append(batch(200)).is_ok(), taken, "{first}");
+            group(&journal);
+            assert!(journal.append(batch(300)).is_ok(), "what the writer has taken is free again");
         }
     }
 
