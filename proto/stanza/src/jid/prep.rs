@@ -8,11 +8,15 @@ use std::borrow::Cow;
 use std::net::Ipv6Addr;
 
 use idna::uts46::{AsciiDenyList, Hyphens, Uts46};
-use precis_profiles::precis_core::profile::PrecisFastInvocation;
+use precis_profiles::precis_core::profile::{PrecisFastInvocation, Rules};
+use precis_profiles::precis_core::{DerivedPropertyValue, FreeformClass, StringClass};
 use precis_profiles::{OpaqueString, UsernameCaseMapped};
 
 use super::JidError;
 use crate::limits::{DOMAIN_LABEL_BYTES, JID_PART_BYTES};
+
+/// The most octets of a part before preparation: composed, a Hangul syllable needs a third.
+const UNPREPARED_BYTES: usize = 3 * JID_PART_BYTES;
 
 /// Brings a localpart into its canonical form.
 ///
@@ -24,7 +28,7 @@ pub(super) fn local(text: &str) -> Result<Cow<'_, str>, JidError> {
     if text.is_ascii() {
         return local_ascii(text);
     }
-    if text.len() > 4 * JID_PART_BYTES {
+    if text.len() > UNPREPARED_BYTES {
         return Err(JidError::LocalTooLong);
     }
     let prepared = settle(text, |t| UsernameCaseMapped::enforce(t).ok().map(Cow::into_owned))
@@ -158,7 +162,7 @@ pub(super) fn resource(text: &str) -> Result<Cow<'_, str>, JidError> {
     if text.is_empty() {
         return Err(JidError::ResourceEmpty);
     }
-    if text.len() > 4 * JID_PART_BYTES {
+    if text.len() > UNPREPARED_BYTES {
         return Err(JidError::ResourceTooLong);
     }
     let prepared = if text.is_ascii() {
@@ -167,13 +171,32 @@ pub(super) fn resource(text: &str) -> Result<Cow<'_, str>, JidError> {
         }
         Cow::Borrowed(text)
     } else {
-        let enforced = settle(text, |t| OpaqueString::enforce(t).ok().map(Cow::into_owned));
+        let enforced = settle(text, opaque);
         Cow::Owned(enforced.ok_or(JidError::ResourceInvalid)?)
     };
     if prepared.len() > JID_PART_BYTES {
         return Err(JidError::ResourceTooLong);
     }
     Ok(prepared)
+}
+
+/// The OpaqueString profile, but for characters that are younger than its tables.
+///
+/// The registry of PRECIS stands at Unicode 6.3 and would refuse most emoji, which people use
+/// for their nicknames in rooms. What was not assigned then is taken for an allowed symbol.
+///
+/// `//= RFC 8265 §4.2`
+fn opaque(text: &str) -> Option<String> {
+    let class = FreeformClass::default();
+    let unassigned = |c| class.get_value_from_char(c) == DerivedPropertyValue::Unassigned;
+    if text.contains(unassigned) {
+        class.allows(text.replace(unassigned, "+")).ok()?;
+    } else {
+        class.allows(text).ok()?;
+    }
+    let profile = OpaqueString::new();
+    let mapped = profile.additional_mapping_rule(text).ok()?;
+    profile.normalization_rule(mapped).ok().map(Cow::into_owned)
 }
 
 /// Applies `step` until nothing changes; `None` when it fails or never settles.
