@@ -2,4 +2,5 @@
 
 pub mod hostile;
 pub mod limits;
+pub mod process;
 pub mod sim;

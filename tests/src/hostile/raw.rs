@@ -188,7 +188,7 @@ impl RawClient {
         let text = self.until("</stream:error>").await?;
         condition(&text)
             .map(ToOwned::to_owned)
-            .ok_or(RawError::Closed { wanted: "a condition".into(), received: text })
+            .ok_or_else(|| RawError::Closed { wanted: "a condition".into(), received: text })
     }
 
     fn so_far(&self) -> String {
