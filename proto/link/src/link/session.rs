@@ -125,7 +125,7 @@ impl Negotiation {
     pub(super) fn server(
         config: &Arc<negotiate::ServerConfig>,
         security: &Security,
-        source: Box<dyn FnMut(&mut [u8]) + Send>,
+        source: negotiate::RandomSource,
     ) -> Self {
         let server = negotiate::Server::new(Arc::clone(config), security.clone(), source);
         Self::Server(Box::new(server))
@@ -134,7 +134,7 @@ impl Negotiation {
     pub(super) fn client(
         config: negotiate::ClientConfig,
         security: &Security,
-        source: Box<dyn FnMut(&mut [u8]) + Send>,
+        source: negotiate::RandomSource,
     ) -> Self {
         Self::Client(Box::new(negotiate::Client::new(config, security.clone(), source)))
     }
