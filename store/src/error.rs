@@ -37,7 +37,10 @@ pub enum StoreError {
         source: std::io::Error,
     },
     /// Another server has the folder open.
-    #[error("{} is in use by another server: stop it first, or choose another data folder", path.display())]
+    #[error(
+        "{} is in use by another server: stop it first, or choose another data folder",
+        path.display()
+    )]
     Locked {
         /// The lock file.
         path: PathBuf,

@@ -166,7 +166,8 @@ mod tests {
         }
         change
             .execute_batch(
-                "INSERT INTO rows_notes VALUES (1, 'alice', x'01', 2, 'old'), (2, 'bob', x'01', 1, 'x');
+                "INSERT INTO rows_notes VALUES
+                     (1, 'alice', x'01', 2, 'old'), (2, 'bob', x'01', 1, 'x');
                  INSERT INTO rows_log VALUES (1, '', x'01', 1, 'x');
                  UPDATE meta SET value = 41 WHERE name = 'lsn';",
             )
