@@ -12,6 +12,8 @@ mod config;
 mod header;
 pub mod limits;
 mod server;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 pub use ask::{Ask, Reply, UserAgent};

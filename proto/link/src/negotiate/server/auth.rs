@@ -53,7 +53,7 @@ impl Server {
 
     /// An element has come while an exchange is open.
     pub(super) fn handle_exchange(&mut self, element: &Scanned) {
-        let (exchange, scram) = match std::mem::replace(&mut self.state, State::Failed) {
+        let (exchange, scram) = match std::mem::replace(&mut self.state, State::Stepping) {
             State::Begun(exchange) => (exchange, None),
             State::Challenged(exchange, scram) => (exchange, Some(scram)),
             other => {
@@ -67,7 +67,6 @@ impl Server {
         }
         if element.namespace() != profile.ns() || element.name() != "response" {
             // XEP-0388 §2.4: anything else ends the connection; a stanza has no business here.
-            self.state = State::Offered;
             return self.fail(StreamError::new(StreamCondition::NotAuthorized));
         }
         let data = match profile.decode(&element.text()) {

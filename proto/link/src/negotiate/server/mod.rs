@@ -65,6 +65,8 @@ enum State {
     Unbound,
     /// The driver binds a resource.
     Binding(Origin),
+    /// Taken apart by the step that is going on; every step leaves another state behind.
+    Stepping,
     /// Over, well.
     Bound,
     /// Over, badly.
@@ -139,7 +141,7 @@ impl Server {
 
     /// The driver answers the open question.
     pub fn handle_reply(&mut self, reply: Reply) {
-        match std::mem::replace(&mut self.state, State::Failed) {
+        match std::mem::replace(&mut self.state, State::Stepping) {
             State::Verifying(exchange) => self.verified(exchange, reply),
             State::Binding(origin) => self.bound(origin, reply),
             // Late, after a failure: nobody waits for it any more.
@@ -261,7 +263,14 @@ impl Server {
                 self.handle_exchange(&element);
             }
             (State::Unbound, Input::Element(element)) => self.handle_bind(&element),
-            (State::Verifying(_) | State::Binding(_) | State::Bound | State::Failed, _) => {}
+            (
+                State::Verifying(_)
+                | State::Binding(_)
+                | State::Stepping
+                | State::Bound
+                | State::Failed,
+                _,
+            ) => {}
         }
     }
 
