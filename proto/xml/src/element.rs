@@ -14,7 +14,7 @@ use crate::scan::scan;
 use crate::scanned::{Scope, declarations, position, split_tag, trusting};
 use crate::tag::{AttributeIter, QName};
 use crate::unescape;
-use crate::writer::Writer;
+use crate::writer::{Writer, local_name};
 
 /// An element with its attributes, text and children.
 ///
@@ -205,7 +205,7 @@ impl Element {
 
     /// Appends the element as it is written where `parent_default_ns` is the default namespace.
     ///
-    /// What XML cannot express is replaced, never written: see [`Element::check`].
+    /// What XML cannot express is replaced or left out, never written: see [`Element::check`].
     pub fn write(&self, out: &mut BytesMut, parent_default_ns: &str) {
         self.write_as(out, None, parent_default_ns);
     }
@@ -225,16 +225,18 @@ impl Element {
 
     fn write_as(&self, out: &mut BytesMut, prefix: Option<&str>, parent_default: &str) {
         let prefix = if *self.ns == *XML_NS { Some("xml") } else { prefix };
-        let name: Cow<'_, str> = match prefix {
-            Some(prefix) => Cow::Owned(format!("{prefix}:{}", self.name)),
-            None => Cow::Borrowed(&*self.name),
-        };
+        // Nothing may be bound to this one.
+        let ns = if *self.ns == *XMLNS_NS { "" } else { &*self.ns };
+        let mut name = local_name(&self.name);
+        if let Some(prefix) = prefix {
+            name = Cow::Owned(format!("{prefix}:{name}"));
+        }
         let mut default = parent_default;
         let mut writer = Writer::new(out);
         writer.start(&name);
-        if prefix.is_none() && *self.ns != *parent_default {
-            writer.attribute("xmlns", &self.ns);
-            default = &self.ns;
+        if prefix.is_none() && *ns != *parent_default {
+            writer.attribute("xmlns", ns);
+            default = ns;
         }
         self.write_attributes(&mut writer);
         if self.nodes.is_empty() {
@@ -254,6 +256,10 @@ impl Element {
     fn write_attributes(&self, writer: &mut Writer<'_>) {
         let mut foreign: Vec<&str> = Vec::new();
         for Attribute { ns, name, value } in &self.attributes {
+            // Repaired, it could be the name of another attribute.
+            if !chars::is_ncname(name) || !chars::all_chars(ns) {
+                continue;
+            }
             if ns.is_empty() {
                 // Written as an attribute it would become a declaration.
                 if **name != *"xmlns" {

@@ -97,7 +97,8 @@ impl<'a> Scan<'a> {
                 Event::Eof => return Err(XmlError::Unfinished),
             }
             if self.open.is_empty() {
-                let whole = after == self.text.len();
+                // A CDATA section opens no element either.
+                let whole = self.elements > 0 && after == self.text.len();
                 return if whole { Ok(self.index) } else { Err(XmlError::NotOneElement) };
             }
         }

@@ -101,10 +101,21 @@ fn read_attribute<'a>(
         return Err(XmlError::TooLarge(Limit::AttributeBytes));
     }
     let value = rest.get(..end).unwrap_or_default();
+    check_line_ends(value)?;
     if references {
         unescape::check_references(value)?;
     }
     Ok((RawAttribute { name, value }, rest.get(end + 1..).unwrap_or_default()))
+}
+
+/// A carriage return must be followed by a line feed.
+///
+/// XML allows it alone, but rxml 0.14 does not understand it in an attribute, and a forwarded
+/// stanza must not end a peer's stream. Writers escape it anyway.
+fn check_line_ends(value: &str) -> Result<(), XmlError> {
+    let bytes = value.as_bytes();
+    let alone = |at: usize| bytes.get(at + 1) != Some(&b'\n');
+    if memchr::memchr_iter(b'\r', bytes).any(alone) { Err(XmlError::Attribute) } else { Ok(()) }
 }
 
 /// Reads a qualified name (Namespaces in XML §4) and returns what follows it.

@@ -4,6 +4,8 @@
 //! written as U+FFFD, names that are no names are repaired. Who would rather refuse asks
 //! [`Element::check`](crate::Element::check) first.
 
+use std::borrow::Cow;
+
 use bytes::{BufMut, BytesMut};
 
 use crate::chars;
@@ -140,6 +142,11 @@ impl<'a> Writer<'a> {
             self.out.put_slice(repaired(name).as_bytes());
         }
     }
+}
+
+/// The name when it is one without a prefix, otherwise one made of it.
+pub(crate) fn local_name(name: &str) -> Cow<'_, str> {
+    if chars::is_ncname(name) { Cow::Borrowed(name) } else { Cow::Owned(repaired(name)) }
 }
 
 /// A name made of the ASCII letters and digits of `name`.
