@@ -136,9 +136,7 @@ pub const fn outbound(verb: Verb, state: State, approved: bool) -> Outbound {
             Outbound { next: State::new(outward, inward), route: true, approved }
         }
         //= RFC 6121 §3.3.2
-        Verb::Unsubscribe => {
-            Outbound { next: State::new(Half::No, inward), route: true, approved }
-        }
+        Verb::Unsubscribe => Outbound { next: State::new(Half::No, inward), route: true, approved },
         //= RFC 6121 §3.1.5 and, when nobody has asked yet, §3.4.2
         Verb::Subscribed => match inward {
             Half::Pending => {

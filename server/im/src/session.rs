@@ -1,0 +1,36 @@
+//! Session establishment: a request that means nothing any longer (RFC 3921 §3).
+//!
+//! Clients of RFC 3921 wait for the answer before they do anything else.
+
+use longwire_core::xml::Element;
+use longwire_core::{Entity, Feature, NoConfig, Registrar, Turn};
+use longwire_stanza::{StanzaError, xep};
+use std::sync::Arc;
+
+/// The feature.
+pub struct Session;
+
+impl Feature for Session {
+    const NAME: &'static str = "session";
+    type Config = NoConfig;
+
+    fn new(_: NoConfig) -> Self {
+        Self
+    }
+
+    fn install(self: Arc<Self>, r: &mut Registrar) {
+        for entity in [Entity::Account, Entity::Server] {
+            r.iq_set(entity, &self, Self::answer);
+        }
+    }
+}
+
+impl Session {
+    fn answer(
+        &self,
+        _: &mut Turn<'_>,
+        _: xep::session::Session,
+    ) -> Result<Option<Element>, StanzaError> {
+        Ok(None)
+    }
+}
