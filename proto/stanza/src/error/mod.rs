@@ -3,6 +3,8 @@
 
 mod stanza;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use stanza::{Condition, ErrorKind, StanzaError};
 pub use stream::{StreamCondition, StreamError};

@@ -25,6 +25,8 @@ pub mod time;
 pub mod version;
 
 #[cfg(test)]
+mod sasl_tests;
+#[cfg(test)]
 mod tests;
 
 use longwire_xml::{Child, Context, Element};
