@@ -174,10 +174,10 @@ impl Server {
         credential: Option<StoredCredential>,
     ) {
         let known = credential.is_some();
-        let credential = credential.unwrap_or_else(|| {
-            let name = exchange.account.as_ref().map_or_else(|| scram.username(), |a| a.as_str());
-            self.fake.credential(scram.hash(), name)
-        });
+        let name = exchange.account.as_ref().map_or_else(|| scram.username(), |a| a.as_str());
+        // Invented for everybody, so that its time tells nothing.
+        let fake = self.fake.credential(scram.hash(), name);
+        let credential = credential.unwrap_or(fake);
         let nonce = self.fresh_text();
         let advertised = Some(&self.offer.advertised);
         let message = scram.challenge(&credential, known, &nonce, advertised);

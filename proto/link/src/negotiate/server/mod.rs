@@ -344,7 +344,8 @@ impl Server {
 
     fn open(&mut self, to: Option<&str>) {
         let id = self.fresh_text();
-        let from = self.host.as_ref().or(self.config.hosts.first()).map(|host| host.as_str());
+        let from =
+            self.host.as_ref().or_else(|| self.config.hosts.first()).map(|host| host.as_str());
         let header = Header { from, to, id: Some(&id) }.write(self.security.transport);
         self.outputs.push_back(Output::Write(header));
         self.opened = true;

@@ -85,7 +85,8 @@ fn sasl2_with_bind2_on_quic_takes_two_round_trips() {
             "C: <response xmlns=\"urn:xmpp:sasl:2\">{c=..,r=..,p=..}</response>",
             "S: <success xmlns=\"urn:xmpp:sasl:2\"><additional-data>{v=..}</additional-data>\
          <authorization-identifier>alice@a.example/demo/4711</authorization-identifier>\
-         <bound xmlns=\"urn:xmpp:bind:0\"><enabled xmlns=\"urn:xmpp:carbons:2\"/></bound></success>",
+         <bound xmlns=\"urn:xmpp:bind:0\"><enabled xmlns=\"urn:xmpp:carbons:2\"/></bound>\
+         </success>",
             "S: <stream:features><limits xmlns=\"urn:xmpp:stream-limits:0\">\
          <max-bytes>262144</max-bytes><idle-seconds>600</idle-seconds></limits></stream:features>",
         ],
@@ -126,19 +127,22 @@ fn classic_login_over_starttls() {
          <mechanism>SCRAM-SHA-1</mechanism></mechanisms></stream:features>",
             "C: <auth xmlns=\"urn:ietf:params:xml:ns:xmpp-sasl\" mechanism=\"SCRAM-SHA-1\">\
          {n,,n=alice,r=..}</auth>",
-            "S: <challenge xmlns=\"urn:ietf:params:xml:ns:xmpp-sasl\">{r=..,s=..,i=4096,h=..}</challenge>",
+            "S: <challenge xmlns=\"urn:ietf:params:xml:ns:xmpp-sasl\">\
+         {r=..,s=..,i=4096,h=..}</challenge>",
             "C: <response xmlns=\"urn:ietf:params:xml:ns:xmpp-sasl\">{c=biws,r=..,p=..}</response>",
             "S: <success xmlns=\"urn:ietf:params:xml:ns:xmpp-sasl\">{v=..}</success>",
             &from,
             &answer("BAAAAAEAAAAEAAAAAQAAAAQA", to_alice),
-            "S: <stream:features><bind xmlns=\"urn:ietf:params:xml:ns:xmpp-bind\"><required/></bind>\
+            "S: <stream:features>\
+         <bind xmlns=\"urn:ietf:params:xml:ns:xmpp-bind\"><required/></bind>\
          <session xmlns=\"urn:ietf:params:xml:ns:xmpp-session\"><optional/></session>\
          <limits xmlns=\"urn:xmpp:stream-limits:0\"><max-bytes>262144</max-bytes>\
          <idle-seconds>600</idle-seconds></limits></stream:features>",
             "C: <iq type=\"set\" id=\"AgAAAAIAAAACAAAAAgAAAAIA\">\
          <bind xmlns=\"urn:ietf:params:xml:ns:xmpp-bind\"><resource>desk</resource></bind></iq>",
             "S: <iq type=\"result\" id=\"AgAAAAIAAAACAAAAAgAAAAIA\">\
-         <bind xmlns=\"urn:ietf:params:xml:ns:xmpp-bind\"><jid>alice@a.example/desk</jid></bind></iq>",
+         <bind xmlns=\"urn:ietf:params:xml:ns:xmpp-bind\"><jid>alice@a.example/desk</jid></bind>\
+         </iq>",
         ],
     );
 }

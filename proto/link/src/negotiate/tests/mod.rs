@@ -2,6 +2,7 @@
 
 mod client;
 mod flows;
+mod headers;
 mod hostile;
 mod matrix;
 mod pair;

@@ -173,7 +173,7 @@ impl Pair {
     }
 
     fn note(&mut self, who: &str, bytes: &Bytes) {
-        let line = readable(&String::from_utf8(bytes.to_vec()).unwrap());
+        let line = readable(std::str::from_utf8(bytes).unwrap());
         self.transcript.push_str(&format!("{who}: {line}\n"));
     }
 }

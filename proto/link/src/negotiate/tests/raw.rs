@@ -109,3 +109,7 @@ pub(super) fn sasl1(name: &str) -> String {
 
 pub(super) const BIND: &str = "<iq type='set' id='b1'>\
      <bind xmlns='urn:ietf:params:xml:ns:xmpp-bind'><resource>desk</resource></bind></iq>";
+
+pub(super) fn last(said: &[String]) -> &str {
+    said.last().map_or("", String::as_str)
+}

@@ -92,10 +92,10 @@ impl<'a> ServerFirst<'a> {
         let mut advertised = None;
         for extension in attributes {
             ignore(extension)?;
-            if let Ok(hash) = value(extension, 'h') {
-                if advertised.replace(hash).is_some() {
-                    return Err(SaslError::Malformed);
-                }
+            if let Ok(hash) = value(extension, 'h')
+                && advertised.replace(hash).is_some()
+            {
+                return Err(SaslError::Malformed);
             }
         }
         Ok(Self { nonce, salt, iterations, advertised })
