@@ -24,6 +24,10 @@ pub mod route;
 mod router;
 mod session;
 mod shard;
+#[cfg(any(test, feature = "testkit"))]
+pub mod testkit;
+#[cfg(test)]
+mod tests;
 mod turn;
 
 pub use clash::Clash;

@@ -91,6 +91,21 @@ impl Outbox {
     }
 }
 
+#[cfg(any(test, feature = "testkit"))]
+impl Outbox {
+    /// Puts stanzas back to the front, for a test that looked for another one.
+    pub(crate) fn put_back(&self, stanzas: Vec<Stanza>, account: &str) {
+        let mut queue = self.shared.lock();
+        for stanza in stanzas.into_iter().rev() {
+            let (bytes, class) = (stanza.wire_len(), Class::of(&stanza, account));
+            queue.bytes += bytes;
+            queue.open += 1;
+            let outbound = Outbound { stanza, class };
+            queue.items.push_front(Item { gate: Lsn::ZERO, bytes, outbound });
+        }
+    }
+}
+
 impl Drop for Outbox {
     fn drop(&mut self) {
         self.shared.lock().gone = true;

@@ -102,6 +102,7 @@ impl Router {
         let (senders, commands): (Vec<_>, Vec<_>) =
             (0..shards).map(|_| mpsc::channel(limits.shard_input)).unzip();
         let shared = Arc::new(Shared {
+            started: clock.now(),
             tables: registry.tables.iter().map(|table| table.info).collect(),
             registry,
             hosts,

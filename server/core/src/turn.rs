@@ -8,7 +8,7 @@ use std::any::Any;
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use longwire_stanza::{BareJid, Condition, Kind, Stanza, StanzaError, StreamError};
 use longwire_store::{Key, Lsn, Record, Table, TableInfo};
@@ -50,6 +50,7 @@ pub struct Turn<'a> {
 pub(crate) struct World<'a> {
     pub(crate) registry: &'a Registry,
     pub(crate) hosts: &'a Hosts,
+    pub(crate) started: Instant,
     pub(crate) now: Instant,
     pub(crate) wall: u64,
 }
@@ -357,6 +358,11 @@ impl<'a> Turn<'a> {
     /// The monotonic time at which the turn began.
     pub fn now(&self) -> Instant {
         self.world.now
+    }
+
+    /// How long the router has been running.
+    pub fn uptime(&self) -> Duration {
+        self.world.now.saturating_duration_since(self.world.started)
     }
 
     /// The wall clock at which the turn began, in microseconds since 1970.

@@ -131,6 +131,7 @@ impl Shard {
         let world = World {
             registry: &shared.registry,
             hosts: &shared.hosts,
+            started: shared.started,
             now: shared.clock.now(),
             wall: shared.clock.wall(),
         };

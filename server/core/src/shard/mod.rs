@@ -11,6 +11,7 @@ mod inputs;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Instant;
 
 use longwire_stanza::{BareJid, FullJid, Stanza, StanzaError, StreamCondition, StreamError};
 use longwire_store::{Batch, Lsn, Store, TableInfo, Watermark};
@@ -43,6 +44,8 @@ pub(crate) struct Shared {
     /// The tables that are loaded with a home.
     pub(crate) tables: Vec<TableInfo>,
     pub(crate) peers: Vec<mpsc::Sender<Handoff>>,
+    /// When the router was started.
+    pub(crate) started: Instant,
     pub(crate) next_row: AtomicU64,
     pub(crate) next_session: AtomicU64,
     pub(crate) stopping: AtomicBool,
