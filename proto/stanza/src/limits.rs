@@ -3,6 +3,13 @@
 /// The most octets that one part of a JID may have (RFC 7622 §3.2 to §3.4).
 pub const JID_PART_BYTES: usize = 1023;
 
+/// The most characters of one part whose validity depends on their neighbours (RFC 5892,
+/// appendix A), such as the middle dot of Catalan or Arabic-Indic digits.
+///
+/// Each of them is judged by a look at the whole part, so without a bound one kilobyte would
+/// cost milliseconds. Nobody's name comes near it.
+pub const JID_CONTEXTUAL_CHARS: usize = 64;
+
 /// The most octets of one DNS label (RFC 1035 §2.3.4).
 pub const DOMAIN_LABEL_BYTES: usize = 63;
 

@@ -13,7 +13,7 @@ use precis_profiles::precis_core::{DerivedPropertyValue, FreeformClass, StringCl
 use precis_profiles::{OpaqueString, UsernameCaseMapped};
 
 use super::JidError;
-use crate::limits::{DOMAIN_LABEL_BYTES, JID_PART_BYTES};
+use crate::limits::{DOMAIN_LABEL_BYTES, JID_CONTEXTUAL_CHARS, JID_PART_BYTES};
 
 /// The most octets of a part before preparation: composed, a Hangul syllable needs a third.
 const UNPREPARED_BYTES: usize = 3 * JID_PART_BYTES;
@@ -30,6 +30,9 @@ pub(super) fn local(text: &str) -> Result<Cow<'_, str>, JidError> {
     }
     if text.len() > UNPREPARED_BYTES {
         return Err(JidError::LocalTooLong);
+    }
+    if !is_cheap(text) {
+        return Err(JidError::LocalInvalid);
     }
     let prepared = settle(text, |t| UsernameCaseMapped::enforce(t).ok().map(Cow::into_owned))
         .ok_or(JidError::LocalInvalid)?;
@@ -170,6 +173,8 @@ pub(super) fn resource(text: &str) -> Result<Cow<'_, str>, JidError> {
             return Err(JidError::ResourceInvalid);
         }
         Cow::Borrowed(text)
+    } else if !is_cheap(text) {
+        return Err(JidError::ResourceInvalid);
     } else {
         let enforced = settle(text, opaque);
         Cow::Owned(enforced.ok_or(JidError::ResourceInvalid)?)
@@ -197,6 +202,16 @@ fn opaque(text: &str) -> Option<String> {
     let profile = OpaqueString::new();
     let mapped = profile.additional_mapping_rule(text).ok()?;
     profile.normalization_rule(mapped).ok().map(Cow::into_owned)
+}
+
+/// Whether few characters need a look at the whole text.
+fn is_cheap(text: &str) -> bool {
+    let class = FreeformClass::default();
+    let contextual = |c: &char| {
+        use DerivedPropertyValue::{ContextJ, ContextO};
+        matches!(class.get_value_from_char(*c), ContextJ | ContextO)
+    };
+    text.chars().filter(contextual).nth(JID_CONTEXTUAL_CHARS).is_none()
 }
 
 /// Applies `step` until nothing changes; `None` when it fails or never settles.

@@ -92,6 +92,9 @@ fn what_is_not_an_address_is_refused_for_the_right_reason() {
         ("juliet@[]", DomainInvalid),
         ("juliet@::1", DomainInvalid),
         ("juliet@[192.0.2.7]", DomainInvalid),
+        // Their canonical form would be no address.
+        ("\u{13a0}@example.com", LocalInvalid),
+        ("example.com/a\u{387}", ResourceInvalid),
         ("ju\u{7f}liet@example.com", LocalInvalid),
         ("ju\0liet@example.com", LocalInvalid),
         ("ju\u{200b}liet@example.com", LocalInvalid),
@@ -169,6 +172,15 @@ fn a_label_has_63_octets_at_most() {
         assert_eq!(Jid::new(&name).is_ok(), fits, "{octets}");
     }
     assert_eq!(Jid::new(&"\u{fc}".repeat(63)), Err(JidError::DomainTooLong));
+}
+
+#[test]
+fn characters_that_depend_on_others_have_a_bound() {
+    for (count, fits) in [(63, true), (64, true), (65, false)] {
+        let part = format!("{}l", "l\u{b7}".repeat(count));
+        assert_eq!(Jid::new(&format!("{part}@x")).is_ok(), fits, "{count}");
+        assert_eq!(Jid::new(&format!("x/{part}")).is_ok(), fits, "{count}");
+    }
 }
 
 #[test]

@@ -4,6 +4,8 @@ mod build;
 mod kind;
 mod parse;
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
 mod write;
 

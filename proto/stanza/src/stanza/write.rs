@@ -74,6 +74,10 @@ impl Stanza {
 
 /// The attributes of the stanza that belong to the hop on which it came, as they are written.
 fn hop_attributes(body: &Scanned) -> SmallVec<[String; 2]> {
+    let tag = start_tag(body.raw());
+    if !tag.windows(2).any(|w| w == b":q" || w == b":d") {
+        return SmallVec::new();
+    }
     let ours = body.context().prefixes().filter(|(_, namespace)| *namespace == ns::MULTI_STREAM);
     ours.flat_map(|(prefix, _)| HOP_ATTRIBUTES.map(|name| format!("{prefix}:{name}"))).collect()
 }
@@ -83,11 +87,7 @@ fn hop_attributes(body: &Scanned) -> SmallVec<[String; 2]> {
 /// Forwarded, they would meet ours in one start tag and end the recipient's stream. Nobody
 /// honest writes them so; other foreign attributes of such a stanza go with them.
 pub(super) fn without_smuggled(body: Scanned) -> Scanned {
-    let raw = body.raw();
-    // No attribute value has a `<`: this is the start tag, and perhaps some text behind it.
-    let tag = raw.iter().skip(1).position(|b| *b == b'<').map_or(raw.len(), |at| at + 1);
-    let declares = raw.get(..tag).is_some_and(|tag| tag.windows(6).any(|w| w == b"xmlns:"));
-    if !declares {
+    if !start_tag(body.raw()).windows(6).any(|w| w == b"xmlns:") {
         return body;
     }
     let element = body.element();
@@ -102,6 +102,12 @@ pub(super) fn without_smuggled(body: Scanned) -> Scanned {
     let mut out = BytesMut::new();
     clean.children(element.child_elements().cloned()).write(&mut out, "");
     scan(out.freeze(), body.context(), &limits::OWN).unwrap_or(body)
+}
+
+/// The start tag, and perhaps some text behind it: no attribute value has a `<`.
+fn start_tag(raw: &[u8]) -> &[u8] {
+    let end = raw.iter().skip(1).position(|b| *b == b'<').map_or(raw.len(), |at| at + 1);
+    raw.get(..end).unwrap_or_default()
 }
 
 /// Inserts bytes at the end of the content of the element that was written from `start` on.
