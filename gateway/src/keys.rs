@@ -1,5 +1,7 @@
-//! Keys that must survive a restart, or clients would believe in a dead connection for its whole
-//! idle time: the stateless reset key, the connection id key and the token key of QUIC.
+//! Keys that must survive a restart.
+//!
+//! Without the stateless reset key, the connection id key and the token key of QUIC, clients would
+//! believe in a dead connection for its whole idle time.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -8,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aws_lc_rs::{hkdf, hmac};
+use longwire_link::Entropy;
 use quinn_proto::crypto::{HandshakeTokenKey, HmacKey};
 use thiserror::Error;
 
@@ -19,21 +22,23 @@ pub struct KeyError {
     reason: io::Error,
 }
 
-/// The secrets of the QUIC endpoints.
+/// The secrets that a server keeps across restarts.
 #[derive(Clone)]
-pub(crate) struct QuicKeys {
+pub(crate) struct Keys {
     reset: [u8; 32],
     token: [u8; 32],
     connection_id: [u8; 32],
+    negotiation: [u8; 32],
 }
 
-impl QuicKeys {
+impl Keys {
     /// Reads the keys from `folder`, and makes those that are not there (mode 0600).
     pub(crate) fn load(folder: &Path) -> Result<Self, KeyError> {
         Ok(Self {
             reset: secret(&folder.join("quic-reset.key"))?,
             token: secret(&folder.join("quic-token.key"))?,
             connection_id: secret(&folder.join("quic-connection-id.key"))?,
+            negotiation: secret(&folder.join("negotiation.key"))?,
         })
     }
 
@@ -45,7 +50,27 @@ impl QuicKeys {
             out.copy_from_slice(hmac::sign(&key, label).as_ref());
             out
         };
-        Self { reset: derive(b"reset"), token: derive(b"token"), connection_id: derive(b"cid") }
+        Self {
+            reset: derive(b"reset"),
+            token: derive(b"token"),
+            connection_id: derive(b"connection id"),
+            negotiation: derive(b"negotiation"),
+        }
+    }
+
+    /// Keys of a server that keeps nothing.
+    pub(crate) fn random(entropy: &Entropy) -> Self {
+        let draw = || {
+            let mut key = [0; 32];
+            entropy(&mut key);
+            key
+        };
+        Self { reset: draw(), token: draw(), connection_id: draw(), negotiation: draw() }
+    }
+
+    /// Invented salts of unknown accounts and resources of known installations depend on it.
+    pub(crate) const fn negotiation(&self) -> [u8; 32] {
+        self.negotiation
     }
 
     pub(crate) fn reset_key(&self) -> Arc<dyn HmacKey> {
@@ -111,8 +136,8 @@ mod tests {
     #[test]
     fn keys_survive_a_restart_and_are_private() {
         let folder = Folder::new("keys");
-        let first = QuicKeys::load(folder.path()).unwrap();
-        let second = QuicKeys::load(folder.path()).unwrap();
+        let first = Keys::load(folder.path()).unwrap();
+        let second = Keys::load(folder.path()).unwrap();
         assert_eq!(first.reset, second.reset);
         assert_eq!(first.connection_id_key(), second.connection_id_key());
         assert_ne!(first.reset, first.token);
@@ -125,7 +150,7 @@ mod tests {
         let folder = Folder::new("keys-damaged");
         let path = folder.path().join("quic-reset.key");
         fs::write(&path, b"short").unwrap();
-        let error = QuicKeys::load(folder.path()).err().unwrap().to_string();
+        let error = Keys::load(folder.path()).err().unwrap().to_string();
         assert!(error.contains("quic-reset.key") && error.contains("damaged"), "{error}");
         assert_eq!(fs::read(&path).unwrap(), b"short");
     }

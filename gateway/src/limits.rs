@@ -1,6 +1,8 @@
 //! Bounds of this crate that an operator does not need to move. The others are in
 //! [`Limits`](crate::config::Limits).
 
+use std::time::Duration;
+
 /// TLS sessions that can be resumed, per listener kind. One entry is about 1 KiB.
 pub(crate) const TLS_SESSIONS: usize = 4_096;
 
@@ -14,24 +16,20 @@ pub(crate) const READ_CHUNK: usize = 16 * 1024;
 /// session's outbox then fills up, and the router applies its own policy to it.
 pub(crate) const WRITE_BACKLOG: usize = 256 * 1024;
 
-/// Stanzas read from one session and not yet taken by its shard. While there is one, none of the
-/// session's lanes is read, so the bound is what one read can hold; it is checked nonetheless.
-pub(crate) const PENDING_STANZAS: usize = 1_024;
-
 /// Password checks and other slow answers that run at once in the whole server.
 pub(crate) const SLOW_ANSWERS: usize = 64;
-
-/// Questions of one connection's negotiations that may be open at once.
-pub(crate) const OPEN_QUESTIONS: usize = 16;
 
 /// Accounts whose reading rate is remembered at once: one per account with a session.
 pub(crate) const THROTTLED_ACCOUNTS: usize = 1 << 20;
 
-/// Seconds that a drain may take before what is left is cut off.
-pub(crate) const DRAIN_SECONDS: u64 = 20;
+/// How long a shutdown may take before what is left is cut off.
+pub(crate) const DRAIN: Duration = Duration::from_secs(20);
 
 /// TCP connections that wait in the kernel for being accepted.
-pub(crate) const TCP_BACKLOG: u32 = 1_024;
+pub(crate) const TCP_BACKLOG: i32 = 1_024;
 
 /// How long a closing connection may take to deliver its last words.
-pub(crate) const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
+pub(crate) const LINGER: Duration = Duration::from_secs(2);
+
+/// How far ahead a timer is set that has nothing to wait for.
+pub(crate) const NO_TIMER: Duration = Duration::from_secs(24 * 3_600);

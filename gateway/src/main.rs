@@ -1,2 +1,7 @@
 //! The `longwire` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    longwire_gateway::cli::main()
+}

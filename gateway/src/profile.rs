@@ -8,7 +8,7 @@ use quinn::{AckFrequencyConfig, EndpointConfig, ServerConfig, TransportConfig, V
 use quinn_proto::HashedConnectionIdGenerator;
 
 use crate::config::{Limits, LinkProfile};
-use crate::keys::QuicKeys;
+use crate::keys::Keys;
 use crate::limits::INCOMING_BYTES;
 
 /// The transport settings of a QUIC listener before a client is bound.
@@ -53,7 +53,7 @@ pub(crate) fn transport(profile: LinkProfile, limits: &Limits) -> TransportConfi
 
 /// The endpoint settings: keys that survive a restart, so that a client of the previous process
 /// gets a stateless reset (RFC 9000 §10.3) and knows at once.
-pub(crate) fn endpoint(keys: &QuicKeys, seed: Option<[u8; 32]>) -> EndpointConfig {
+pub(crate) fn endpoint(keys: &Keys, seed: Option<[u8; 32]>) -> EndpointConfig {
     let mut config = EndpointConfig::new(keys.reset_key());
     let key = keys.connection_id_key();
     config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(key)));
@@ -65,7 +65,7 @@ pub(crate) fn endpoint(keys: &QuicKeys, seed: Option<[u8; 32]>) -> EndpointConfi
 pub(crate) fn server(
     profile: LinkProfile,
     limits: &Limits,
-    keys: &QuicKeys,
+    keys: &Keys,
     crypto: Arc<dyn quinn::crypto::ServerConfig>,
 ) -> ServerConfig {
     let mut config = ServerConfig::new(crypto, keys.token_key());

@@ -1,0 +1,121 @@
+//! The command line: one file per subcommand, one line here for each.
+
+mod check_config;
+mod features;
+mod init;
+mod output;
+mod serve;
+mod user;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use miette::Report;
+
+use crate::config::{Config, ConfigError};
+
+/// The XMPP server for links that lose packets: every conversation on a QUIC stream of its own.
+#[derive(Debug, Parser)]
+#[command(name = "longwire", version, propagate_version = true, after_help = HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server.
+    Serve(serve::Args),
+    /// Write a commented configuration to start from.
+    Init(init::Args),
+    /// Check a configuration and the certificates that it names.
+    CheckConfig(check_config::Args),
+    /// Create, change, remove and list accounts, also while the server runs.
+    User(user::Args),
+    /// List what this server can do, with the specifications.
+    Features(features::Args),
+}
+
+const HELP: &str = "\
+Try it without any configuration:
+  longwire serve --dev
+
+Exit status: 0 success, 1 failure, 2 wrong usage or configuration.";
+
+/// Why a command ends without success.
+#[derive(Debug)]
+enum Failure {
+    /// It was tried and did not work: exit status 1.
+    Failed(Report),
+    /// The command line or the configuration is wrong: exit status 2.
+    Usage(Report),
+}
+
+impl Failure {
+    fn failed(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Failed(Report::from_err(error))
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::Usage(Report::new(error))
+    }
+}
+
+/// Where the configuration is.
+#[derive(Clone, Debug, clap::Args)]
+struct ConfigFile {
+    /// Configuration file
+    #[arg(long, short, value_name = "FILE", default_value = "longwire.toml", global = true)]
+    config: PathBuf,
+}
+
+impl ConfigFile {
+    fn load(&self) -> Result<Config, Failure> {
+        Ok(Config::load(&self.config)?)
+    }
+}
+
+/// Runs the command line of this process and says how it went.
+#[must_use]
+pub fn main() -> ExitCode {
+    // clap itself exits with 2 on wrong usage and with 0 after --help and --version.
+    let done = match Cli::parse().command {
+        Command::Serve(args) => serve::run(args),
+        Command::Init(args) => init::run(&args),
+        Command::CheckConfig(args) => check_config::run(&args),
+        Command::User(args) => user::run(args),
+        Command::Features(args) => features::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Failed(report)) => {
+            output::complain(&report);
+            ExitCode::from(1)
+        }
+        Err(Failure::Usage(report)) => {
+            output::complain(&report);
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// A runtime for commands that talk to the store.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}
