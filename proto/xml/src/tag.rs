@@ -78,9 +78,8 @@ fn read_attribute<'a>(
     let (name, rest) = qname(text, limits, XmlError::Attribute)?;
     let rest = trim_start(rest).strip_prefix('=').ok_or(XmlError::Attribute)?;
     let rest = trim_start(rest);
-    let quote = match rest.as_bytes().first() {
-        Some(&quote @ (b'"' | b'\'')) => quote,
-        _ => return Err(XmlError::Attribute),
+    let Some(&quote @ (b'"' | b'\'')) = rest.as_bytes().first() else {
+        return Err(XmlError::Attribute);
     };
     let rest = rest.get(1..).unwrap_or_default();
     let mut references = false;

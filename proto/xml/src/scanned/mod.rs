@@ -243,3 +243,16 @@ fn plain_attributes(raw: &str) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
         .filter(|a| a.name.prefix.is_empty() && a.name.local != "xmlns")
         .map(|a| (a.name.local, unescape::attribute(a.value)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Entry, Inner};
+
+    #[test]
+    fn an_index_stays_small() {
+        // A full outbox holds 512 stanzas: what is kept beside their bytes is to be less than
+        // the bytes.
+        assert_eq!(size_of::<Entry>(), 36);
+        assert!(size_of::<Inner>() <= 320, "{}", size_of::<Inner>());
+    }
+}

@@ -1,12 +1,15 @@
 //! Writing a validated element into another stream: a new start tag, the same content.
 
+use std::borrow::Cow;
+
 use bytes::{BufMut, BytesMut};
 
-use super::{Child, NsRef, Scanned};
+use super::{Child, Scanned};
+use crate::chars;
 use crate::context::{CLIENT_NS, SERVER_NS};
 use crate::element::Element;
-use crate::tag::AttributeIter;
-use crate::writer::escape_attribute;
+use crate::tag::{self, AttributeIter};
+use crate::writer::{Writer, escape_attribute};
 
 impl Scanned {
     /// Writes the element with some attributes set or removed and its content untouched.
@@ -35,7 +38,7 @@ impl Scanned {
             Some(keep) => self.write_kept(out, keep),
         }
         for element in edit.append {
-            element.write(out, default);
+            element.write(out, &default);
         }
         out.put_slice(b"</");
         out.put_slice(root.qname(raw).as_bytes());
@@ -58,7 +61,7 @@ impl Scanned {
     }
 
     /// Writes the start tag up to its `>` and says what the default namespace inside is.
-    fn write_start<'a>(&'a self, out: &mut BytesMut, edit: &Edit<'a>) -> &'a str {
+    fn write_start<'a>(&'a self, out: &mut BytesMut, edit: &Edit<'a>) -> Cow<'a, str> {
         let raw: &[u8] = self.raw();
         let root = &self.index().root;
         out.put_u8(b'<');
@@ -72,7 +75,7 @@ impl Scanned {
                 if default.moved {
                     continue;
                 }
-            } else if edit.set.iter().any(|(key, _)| *key == name) {
+            } else if settable(name) && edit.set.iter().any(|(key, _)| *key == name) {
                 continue;
             }
             let quote = if memchr::memchr(b'"', attribute.value.as_bytes()).is_some() {
@@ -82,13 +85,11 @@ impl Scanned {
             };
             put_attribute_raw(out, name, attribute.value, quote);
         }
-        for (name, value) in edit.set {
-            if let Some(value) = value {
-                out.put_u8(b' ');
-                out.put_slice(name.as_bytes());
-                out.put_slice(b"=\"");
-                escape_attribute(out, value);
-                out.put_u8(b'"');
+        for (at, (name, value)) in edit.set.iter().enumerate() {
+            let later = edit.set.get(at + 1..).unwrap_or_default();
+            let replaced = later.iter().any(|(other, _)| other == name);
+            if let Some(value) = value.filter(|_| !replaced && settable(name)) {
+                Writer::new(out).attribute(name, value);
             }
         }
         for at in &self.index().inherited {
@@ -96,7 +97,7 @@ impl Scanned {
             put_declaration(out, prefix, ns);
         }
         if declared.is_none() && default.declare {
-            put_declaration(out, "", default.inside);
+            put_declaration(out, "", &default.inside);
         }
         default.inside
     }
@@ -105,39 +106,39 @@ impl Scanned {
     fn target_default<'a>(&'a self, edit: &Edit<'a>) -> TargetDefault<'a> {
         let own = self.own_default();
         let outside = self.context().default_namespace();
+        let declares = own.is_some();
+        let inside = own.unwrap_or(Cow::Borrowed(outside));
         let Some(target) = edit.default_namespace else {
-            let inside = own.unwrap_or(outside);
             return TargetDefault { inside, moved: false, declare: false };
         };
-        let inside = own.unwrap_or(outside);
         // RFC 6120 §4.8.3: a stanza takes the content namespace of the stream it is sent on.
         let content = |ns: &str| ns == CLIENT_NS || ns == SERVER_NS;
         let unprefixed = !self.index().root.qname(self.raw()).contains(':');
-        if unprefixed && content(inside) && content(target) {
-            return TargetDefault { inside: target, moved: true, declare: false };
+        if unprefixed && content(&inside) && content(target) {
+            return TargetDefault { inside: Cow::Borrowed(target), moved: true, declare: false };
         }
-        let declare = own.is_none() && self.index().inherits_default && outside != target;
-        let inside = if own.is_none() && !declare { target } else { inside };
+        let declare = !declares && self.index().inherits_default && outside != target;
+        let inside = if declares || declare { inside } else { Cow::Borrowed(target) };
         TargetDefault { inside, moved: false, declare }
     }
 
     /// The default namespace that the start tag declares.
-    fn own_default(&self) -> Option<&str> {
-        let root = &self.index().root;
-        let raw: &[u8] = self.raw();
-        if !root.qname(raw).contains(':') {
-            return (root.ns != NsRef::Default).then(|| self.resolved(root.ns));
-        }
-        AttributeIter::new(root.attributes(raw))
-            .find(|attribute| attribute.name.whole == "xmlns")
-            .map(|attribute| attribute.value)
+    fn own_default(&self) -> Option<Cow<'_, str>> {
+        tag::find(self.attributes_raw(), "xmlns")
     }
+}
+
+/// May a caller set this attribute? Declarations and foreign prefixes are not its business.
+fn settable(name: &str) -> bool {
+    let local = name.strip_prefix("xml:").unwrap_or(name);
+    chars::is_ncname(local) && local != "xmlns"
 }
 
 /// How an element is to be changed while it is written.
 #[derive(Default, Clone, Copy)]
 pub struct Edit<'a> {
-    /// Attributes to set, or to remove with `None`, by their names as written.
+    /// Attributes to set, or to remove with `None`, by their names as written; the last word
+    /// counts. What is no name, and what would declare a namespace, is passed over.
     pub set: &'a [(&'a str, Option<&'a str>)],
     /// Says which direct children stay; all of them without it.
     pub keep: Option<&'a dyn Fn(&Child<'_>) -> bool>,
@@ -162,7 +163,7 @@ impl std::fmt::Debug for Edit<'_> {
 
 struct TargetDefault<'a> {
     /// The default namespace inside the written element.
-    inside: &'a str,
+    inside: Cow<'a, str>,
     /// The element takes the target's default namespace: its own declaration is left out.
     moved: bool,
     /// The default namespace must be declared.

@@ -49,6 +49,22 @@ fn attributes_are_set_and_removed() {
 }
 
 #[test]
+fn attributes_are_never_written_twice_nor_as_something_else() {
+    let scanned = read("<a xmlns='u' xmlns:p='v' p:b='1' b='2'/>", &Context::client());
+    let set = [
+        ("b", Some("3")),
+        ("xmlns", Some("evil")),
+        ("xmlns:p", None),
+        ("x='1' y", Some("4")),
+        ("p:b", Some("5")),
+        ("b", Some("6")),
+        ("xml:lang", Some("de")),
+    ];
+    let out = written(&scanned, &Edit { set: &set, ..Edit::default() });
+    assert_eq!(out, "<a xmlns=\"u\" xmlns:p=\"v\" p:b=\"1\" b=\"6\" xml:lang=\"de\"/>");
+}
+
+#[test]
 fn children_are_left_out_and_added() {
     let scanned = read("<m>1<a/>2<b xmlns='u'>x</b>3<a>4</a></m>", &Context::client());
     let extra = [Element::new("jabber:client", "c"), Element::new("v", "d").text("5")];
@@ -104,9 +120,11 @@ proptest! {
         from in select(contexts()),
         to in select(contexts()),
         value in any::<String>(),
+        name in prop_oneof![Just("set".to_owned()), any::<String>(), "xmlns(:p)?|a:b|[a-z]:c"],
     ) {
         let Ok(scanned) = scan(bytes.into(), &from, &Limits::CLIENT) else { return Ok(()) };
-        let set = [("set", Some(value.as_str()))];
+        let set = [("set", Some("old")), (name.as_str(), None), ("set", Some(value.as_str())),
+            (name.as_str(), Some(value.as_str()))];
         let edit = Edit {
             set: &set,
             default_namespace: Some(to.default_namespace()),
@@ -120,7 +138,10 @@ proptest! {
             Ok(moved) => moved.element(),
             Err(error) => panic!("{error}: {out}"),
         };
-        let expected = scanned.element().attr("set", moved.attribute("set").unwrap());
+        let mut expected = scanned.element().attr("set", moved.attribute("set").unwrap());
+        if name != "set" && let Some(value) = moved.attribute(&name) {
+            expected = expected.attr(&name, value);
+        }
         prop_assert_eq!(moved, expected, "{}", out);
     }
 }
