@@ -109,7 +109,7 @@ fn inherited(attributes: &Attributes<'_>, limits: &Limits) -> Result<Context, Xm
         let value = unescape::attribute(attribute.value);
         match attribute.declares() {
             Some(prefix) => {
-                check_declaration(prefix, &value)?;
+                check_declaration(prefix, &value, limits)?;
                 match prefix {
                     "" => default = value,
                     // Bound everywhere; a declaration says nothing new.

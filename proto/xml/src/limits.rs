@@ -16,7 +16,8 @@ pub struct Limits {
     pub attributes: usize,
     /// Namespace declarations in scope at one place, those of the stream header not counted.
     pub namespaces: usize,
-    /// Bytes of one qualified name.
+    /// Bytes of one qualified name, and of one namespace name as it is meant: a tree of elements
+    /// repeats the namespace at each of them.
     pub name_bytes: usize,
     /// Bytes of one attribute value as written.
     pub attribute_bytes: usize,

@@ -166,6 +166,9 @@ impl<'a> Scan<'a> {
             }
             let ns = self.declared(prefix, value)?;
             self.bindings.push(Binding { prefix, ns });
+            if self.open.len() == 1 {
+                self.index.declared.push((self.span(prefix), ns));
+            }
         }
         Ok(())
     }
@@ -173,19 +176,22 @@ impl<'a> Scan<'a> {
     /// Checks a declaration; the answer says where its namespace name is to be found.
     fn declared(&mut self, prefix: &str, value: &'a str) -> Result<NsRef, XmlError> {
         let ns = unescape::attribute(value);
-        check_declaration(prefix, &ns)?;
+        check_declaration(prefix, &ns, self.limits)?;
         Ok(match ns {
             Cow::Borrowed("") => NsRef::None,
-            Cow::Borrowed(_) => {
-                let start = value.as_ptr() as usize - self.text.as_ptr() as usize;
-                NsRef::Raw(Span::new(start, start + value.len()))
-            }
+            Cow::Borrowed(_) => NsRef::Raw(self.span(value)),
             Cow::Owned(ns) if ns.is_empty() => NsRef::None,
             Cow::Owned(ns) => {
                 self.index.owned.push(ns.into_boxed_str());
                 NsRef::Owned(u32::try_from(self.index.owned.len() - 1).unwrap_or(u32::MAX))
             }
         })
+    }
+
+    /// Where a piece of the text lies in it.
+    fn span(&self, piece: &str) -> Span {
+        let start = (piece.as_ptr() as usize).saturating_sub(self.text.as_ptr() as usize);
+        Span::new(start, start.saturating_add(piece.len()))
     }
 
     fn resolve_element(&mut self, name: &QName<'a>) -> Result<NsRef, XmlError> {
@@ -225,10 +231,9 @@ impl<'a> Scan<'a> {
                 continue;
             }
             let ns = self.resolve(name.prefix)?;
-            let uri = self.index.namespace(self.text.as_bytes(), self.context, ns);
+            let uri = |ns| self.index.namespace_bytes(self.text.as_bytes(), self.context, ns);
             let same = |(other, local): &(NsRef, &str)| {
-                *local == name.local
-                    && self.index.namespace(self.text.as_bytes(), self.context, *other) == uri
+                *local == name.local && (*other == ns || uri(*other) == uri(ns))
             };
             if seen.iter().any(same) {
                 return Err(XmlError::DuplicateAttribute);
@@ -240,7 +245,10 @@ impl<'a> Scan<'a> {
 }
 
 /// The constraints on declarations (Namespaces in XML §3 and §5).
-pub(crate) fn check_declaration(prefix: &str, ns: &str) -> Result<(), XmlError> {
+pub(crate) fn check_declaration(prefix: &str, ns: &str, limits: &Limits) -> Result<(), XmlError> {
+    if ns.len() > limits.name_bytes {
+        return Err(XmlError::TooLarge(Limit::NameBytes));
+    }
     let allowed = match prefix {
         "xmlns" => false,
         "xml" => ns == XML_NS,

@@ -50,13 +50,10 @@ impl<'a> Scope<'a> {
             node = here.outer.as_ref();
         }
         let top = self.top;
-        if let Some(ns) = declared(top.attributes_raw(), prefix) {
-            return ns;
-        }
-        Cow::Borrowed(match prefix {
+        Cow::Borrowed(top.declared(prefix).unwrap_or_else(|| match prefix {
             "" => top.context().default_namespace(),
             _ => top.context().lookup(prefix).unwrap_or_default(),
-        })
+        }))
     }
 
     /// The scope of the elements inside an element with these attributes.

@@ -121,6 +121,8 @@ impl Entry {
 pub(crate) struct Index {
     pub(crate) root: Entry,
     pub(crate) children: SmallVec<[Entry; 4]>,
+    /// The declarations of the top-level element: prefixes and namespaces.
+    pub(crate) declared: SmallVec<[(Span, NsRef); 1]>,
     /// Namespace names that do not appear literally in the bytes.
     pub(crate) owned: SmallVec<[Box<str>; 1]>,
     /// Bindings of the context that the element depends on.
@@ -137,12 +139,25 @@ impl Index {
         ns: NsRef,
     ) -> &'t str {
         match ns {
+            NsRef::Raw(span) => span.of(raw),
             NsRef::None => "",
             NsRef::Xml => XML_NS,
-            NsRef::Raw(span) => span.of(raw),
             NsRef::Owned(at) => self.owned.get(at as usize).map_or("", |ns| ns),
             NsRef::Inherited(at) => context.binding(at as usize).1,
             NsRef::Default => context.default_namespace(),
+        }
+    }
+
+    /// The same for a comparison, without a look at each byte.
+    pub(crate) fn namespace_bytes<'t>(
+        &'t self,
+        raw: &'t [u8],
+        context: &'t Context,
+        ns: NsRef,
+    ) -> &'t [u8] {
+        match ns {
+            NsRef::Raw(span) => span.bytes(raw),
+            ns => self.namespace(raw, context, ns).as_bytes(),
         }
     }
 }
@@ -229,6 +244,13 @@ impl Scanned {
         &self.inner.index
     }
 
+    /// The namespace that the start tag declares for a prefix, or as the default.
+    fn declared(&self, prefix: &str) -> Option<&str> {
+        let declared = &self.index().declared;
+        let found = declared.iter().find(|(p, _)| p.bytes(self.raw()) == prefix.as_bytes());
+        found.map(|(_, ns)| self.resolved(*ns))
+    }
+
     fn attributes_raw(&self) -> &str {
         self.index().root.attributes(self.raw())
     }
@@ -253,6 +275,6 @@ mod tests {
         // A full outbox holds 512 stanzas: what is kept beside their bytes is to be less than
         // the bytes.
         assert_eq!(size_of::<Entry>(), 36);
-        assert!(size_of::<Inner>() <= 320, "{}", size_of::<Inner>());
+        assert!(size_of::<Inner>() <= 352, "{}", size_of::<Inner>());
     }
 }

@@ -1,14 +1,12 @@
 //! Writing a validated element into another stream: a new start tag, the same content.
 
-use std::borrow::Cow;
-
 use bytes::{BufMut, BytesMut};
 
 use super::{Child, Scanned};
 use crate::chars;
 use crate::context::{CLIENT_NS, SERVER_NS};
 use crate::element::Element;
-use crate::tag::{self, AttributeIter};
+use crate::tag::AttributeIter;
 use crate::writer::{Writer, escape_attribute};
 
 impl Scanned {
@@ -38,7 +36,7 @@ impl Scanned {
             Some(keep) => self.write_kept(out, keep),
         }
         for element in edit.append {
-            element.write(out, &default);
+            element.write(out, default);
         }
         out.put_slice(b"</");
         out.put_slice(root.qname(raw).as_bytes());
@@ -61,7 +59,7 @@ impl Scanned {
     }
 
     /// Writes the start tag up to its `>` and says what the default namespace inside is.
-    fn write_start<'a>(&'a self, out: &mut BytesMut, edit: &Edit<'a>) -> Cow<'a, str> {
+    fn write_start<'a>(&'a self, out: &mut BytesMut, edit: &Edit<'a>) -> &'a str {
         let raw: &[u8] = self.raw();
         let root = &self.index().root;
         out.put_u8(b'<');
@@ -97,34 +95,29 @@ impl Scanned {
             put_declaration(out, prefix, ns);
         }
         if declared.is_none() && default.declare {
-            put_declaration(out, "", &default.inside);
+            put_declaration(out, "", default.inside);
         }
         default.inside
     }
 
     /// What becomes of the default namespace in the target stream.
     fn target_default<'a>(&'a self, edit: &Edit<'a>) -> TargetDefault<'a> {
-        let own = self.own_default();
+        let own = self.declared("");
         let outside = self.context().default_namespace();
         let declares = own.is_some();
-        let inside = own.unwrap_or(Cow::Borrowed(outside));
+        let inside = own.unwrap_or(outside);
         let Some(target) = edit.default_namespace else {
             return TargetDefault { inside, moved: false, declare: false };
         };
         // RFC 6120 §4.8.3: a stanza takes the content namespace of the stream it is sent on.
         let content = |ns: &str| ns == CLIENT_NS || ns == SERVER_NS;
         let unprefixed = !self.index().root.qname(self.raw()).contains(':');
-        if unprefixed && content(&inside) && content(target) {
-            return TargetDefault { inside: Cow::Borrowed(target), moved: true, declare: false };
+        if unprefixed && content(inside) && content(target) {
+            return TargetDefault { inside: target, moved: true, declare: false };
         }
         let declare = !declares && self.index().inherits_default && outside != target;
-        let inside = if declares || declare { inside } else { Cow::Borrowed(target) };
+        let inside = if declares || declare { inside } else { target };
         TargetDefault { inside, moved: false, declare }
-    }
-
-    /// The default namespace that the start tag declares.
-    fn own_default(&self) -> Option<Cow<'_, str>> {
-        tag::find(self.attributes_raw(), "xmlns")
     }
 }
 
@@ -163,7 +156,7 @@ impl std::fmt::Debug for Edit<'_> {
 
 struct TargetDefault<'a> {
     /// The default namespace inside the written element.
-    inside: Cow<'a, str>,
+    inside: &'a str,
     /// The element takes the target's default namespace: its own declaration is left out.
     moved: bool,
     /// The default namespace must be declared.

@@ -11,7 +11,7 @@ struct Bound {
     default: usize,
 }
 
-const BOUNDS: [Bound; 9] = [
+const BOUNDS: [Bound; 10] = [
     Bound {
         limit: Limit::StanzaBytes,
         document: |n| format!("<a>{}</a>", "x".repeat(n - "<a></a>".len())),
@@ -55,6 +55,12 @@ const BOUNDS: [Bound; 9] = [
     Bound {
         limit: Limit::NameBytes,
         document: |n| format!("<a xml:{}='1'/>", "b".repeat(n - "xml:".len())),
+        set: |limits, max| limits.name_bytes = max,
+        default: 256,
+    },
+    Bound {
+        limit: Limit::NameBytes,
+        document: |n| format!("<a xmlns='{}&amp;'/>", "u".repeat(n - 1)),
         set: |limits, max| limits.name_bytes = max,
         default: 256,
     },
