@@ -78,7 +78,7 @@ impl Last {
 
     //= XEP-0012 §5
     fn uptime(&self, turn: &mut Turn<'_>, _: Request) -> Result<Option<Element>, StanzaError> {
-        let seconds = 0;
+        let seconds = turn.uptime().as_secs();
         Ok(Some(Answer { seconds, status: None }.element()))
     }
 
