@@ -60,3 +60,5 @@ pub const STREAM_LIMITS: &str = "urn:xmpp:stream-limits:0";
 pub const PIPELINING: &str = "urn:xmpp:iap:0";
 /// Our multi-stream session: its attributes belong to one hop and are never forwarded.
 pub const MULTI_STREAM: &str = "urn:xmpp:msm:0";
+/// The prefix that our stream headers bind to [`MULTI_STREAM`].
+pub const MULTI_STREAM_PREFIX: &str = "m";

@@ -1,6 +1,7 @@
 //! [`Stanza`]: a message, presence or IQ, read no further than routing needs.
 
 mod build;
+mod hop;
 mod kind;
 mod parse;
 #[cfg(test)]

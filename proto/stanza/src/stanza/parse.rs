@@ -7,7 +7,7 @@ use bytes::Bytes;
 use longwire_xml::{Context, Limits, Scanned, scan};
 
 use super::kind::{IqType, Kind, MessageType, PresenceType, Sort};
-use super::{Builder, Inner, Stanza, write};
+use super::{Builder, Inner, Stanza, hop, write};
 use crate::{Condition, Jid, JidError, StanzaError, StreamCondition, StreamError, ns};
 
 /// Why bytes are not a stanza.
@@ -43,6 +43,8 @@ impl Stanza {
 
     /// Reads the header of a validated element.
     ///
+    /// Attributes of the hop ([`ns::MULTI_STREAM`]) are taken away: read them before.
+    ///
     /// # Errors
     ///
     /// As [`Stanza::parse`].
@@ -50,8 +52,8 @@ impl Stanza {
         let kind = Kind::from_name(scanned.name());
         let body = match (kind, scanned.namespace()) {
             (None, _) => return Err(StreamError::new(StreamCondition::UnsupportedStanzaType))?,
-            (Some(_), ns::CLIENT) => write::without_smuggled(scanned),
-            (Some(_), ns::SERVER) => write::without_smuggled(write::as_client(&scanned)),
+            (Some(_), ns::CLIENT) => hop::cleaned(scanned),
+            (Some(_), ns::SERVER) => hop::cleaned(write::as_client(&scanned)),
             (Some(_), _) => return Err(StreamError::new(StreamCondition::InvalidNamespace))?,
         };
         if body.namespace() != ns::CLIENT {

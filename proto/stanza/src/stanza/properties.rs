@@ -2,11 +2,11 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
-use longwire_xml::{Child, Context, Element, Limits};
+use bytes::{Bytes, BytesMut};
+use longwire_xml::{Child, Context, Element, Limits, scan};
 use proptest::prelude::*;
 
-use crate::{BareJid, Jid, MessageType, ParseError, Stanza};
+use crate::{BareJid, Jid, MessageType, ParseError, Stanza, ns};
 
 fn read_in(xml: &str, context: &Context) -> Result<Stanza, ParseError> {
     Stanza::parse(Bytes::copy_from_slice(xml.as_bytes()), context, &Limits::CLIENT)
@@ -67,6 +67,11 @@ proptest! {
             let again = read(&stanza.to_xml());
             prop_assert_eq!(again.to_element(), stanza.to_element());
             prop_assert!(!again.to_xml().contains("1f"));
+            let mut hop = BytesMut::new();
+            stanza.write(&mut hop, &[("m:q", "7")]);
+            let next = Context::new(ns::CLIENT, &[("m", ns::MULTI_STREAM)], None);
+            let hop = scan(hop.freeze(), &next, &Limits::CLIENT).unwrap().element();
+            prop_assert_eq!(hop.attribute_ns(ns::MULTI_STREAM, "q"), Some("7"));
             let names = |stanza: &Stanza| -> Vec<(String, String)> {
                 let name = |c: Child<'_>| (c.namespace().to_owned(), c.name().to_owned());
                 stanza.children().map(name).collect()
@@ -82,6 +87,7 @@ const TEXT: &str = "[\t\n\r -~\u{a0}-\u{2fff}\u{e000}-\u{fffd}\u{1f300}-\u{1faff
 const ATTRIBUTES: &[&str] = &[
     " xmlns='jabber:client'",
     " xmlns:z='urn:xmpp:msm:0' z:q='1f'",
+    " xmlns:m='urn:evil' m:q='2' m:x='3'",
     " to='a@b/c'",
     " type='chat'",
     " xml:lang='en'",

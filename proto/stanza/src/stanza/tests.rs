@@ -101,31 +101,68 @@ fn prefixes_of_the_stream_are_declared_where_they_are_needed() {
     assert_eq!(read(&stanza.to_xml()).payload().unwrap().namespace(), "urn:p");
 }
 
-#[test]
-fn attributes_of_the_hop_are_replaced_and_never_forwarded() {
-    let context = Context::new("jabber:client", &[("m", ns::MULTI_STREAM)], None);
-    let stanza = read_in("<message id='1' m:q='1f' m:d='1e'/>", &context).unwrap();
+/// The stanza as it goes to a recipient whose stream binds our prefix.
+fn on_the_next_hop(stanza: &Stanza) -> (String, Element) {
     let mut out = BytesMut::new();
     stanza.write(&mut out, &[("m:q", "7")]);
     let written = String::from_utf8(out.to_vec()).unwrap();
-    assert!(written.contains(r#" m:q="7""#), "{written}");
-    assert!(!written.contains("1f") && !written.contains("1e"), "{written}");
-    assert!(!stanza.to_xml().contains("1f"), "{}", stanza.to_xml());
+    let context = Context::new("jabber:client", &[("m", ns::MULTI_STREAM)], None);
+    let scanned = longwire_xml::scan(out.freeze(), &context, &Limits::CLIENT);
+    (written.clone(), scanned.unwrap_or_else(|error| panic!("{written}: {error}")).element())
+}
+
+#[test]
+fn attributes_of_the_hop_are_replaced_and_never_forwarded() {
+    let context = Context::new("jabber:client", &[("m", ns::MULTI_STREAM)], None);
+    for xml in [
+        "<message id='1' m:q='1f' m:d='1e'/>",
+        "<message m:q='1f' id='1' m:d='1e'><body>hi</body></message>",
+        "<message m:q = \"1f\" m:d='1e'\n id='1' />",
+        "<message id='1' xmlns:m='urn:xmpp:msm:0' m:q='1f'>&lt;</message>",
+    ] {
+        let stanza = read_in(xml, &context).unwrap();
+        let (written, element) = on_the_next_hop(&stanza);
+        assert!(!written.contains("1f") && !written.contains("1e"), "{written}");
+        assert_eq!(element.attribute_ns(ns::MULTI_STREAM, "q"), Some("7"), "{written}");
+        assert_eq!(element.attribute_ns(ns::MULTI_STREAM, "d"), None, "{written}");
+        assert_eq!(element.attribute("id"), Some("1"));
+        assert!(!stanza.to_xml().contains("1f"), "{}", stanza.to_xml());
+    }
 }
 
 #[test]
 fn attributes_of_the_hop_cannot_be_smuggled_under_another_prefix() {
     for uri in ["urn:xmpp:msm:0", "urn:xmpp:ms&#109;:0"] {
-        let xml = format!(
-            "<message xmlns:z='{uri}' z:q='1f' id='1' xml:lang='en'><body>hi</body></message>"
-        );
-        let stanza = read(&xml);
-        assert!(!stanza.to_xml().contains("1f"), "{}", stanza.to_xml());
-        assert_eq!((stanza.id(), stanza.lang().as_deref()), (Some("1"), Some("en")));
-        assert_eq!(stanza.child_text("body").as_deref(), Some("hi"));
+        for prefix in ["z", "m"] {
+            let xml = format!(
+                "<message xmlns:y='urn:y' y:q='kept' xmlns:{prefix}='{uri}' {prefix}:q='1f' \
+                 id='1' xml:lang='en'><body>hi</body></message>"
+            );
+            let stanza = read(&xml);
+            let (written, element) = on_the_next_hop(&stanza);
+            assert!(!written.contains("1f"), "{written}");
+            assert_eq!(element.attribute_ns(ns::MULTI_STREAM, "q"), Some("7"), "{written}");
+            assert_eq!(element.attribute_ns("urn:y", "q"), Some("kept"), "{written}");
+            assert_eq!((stanza.id(), stanza.lang().as_deref()), (Some("1"), Some("en")));
+            assert_eq!(stanza.child_text("body").as_deref(), Some("hi"));
+        }
     }
-    let honest = "<message xmlns:z='urn:z' z:q='1f'/>";
-    assert!(read(honest).to_xml().contains(r#"z:q="1f""#));
+}
+
+#[test]
+fn our_prefix_cannot_be_given_another_meaning() {
+    let stream = Context::new("jabber:client", &[("m", "urn:evil")], Some("en"));
+    for (xml, context) in [
+        ("<message id='1' xmlns:m='urn:evil' m:q='1f'><m:x/></message>", &Context::client()),
+        ("<message id='1' m:q='1f'><m:x/></message>", &stream),
+        ("<m:message xmlns:m='jabber:client' id='1'><x xmlns='urn:evil'/></m:message>", &stream),
+    ] {
+        let stanza = read_in(xml, context).unwrap();
+        let (written, element) = on_the_next_hop(&stanza);
+        assert_eq!(element.attribute_ns(ns::MULTI_STREAM, "q"), Some("7"), "{written}");
+        assert!(element.find("urn:evil", "x").is_some(), "{written}");
+        assert_eq!(stanza.lang().as_deref(), context.lang());
+    }
 }
 
 #[test]

@@ -4,21 +4,19 @@ use bytes::{Bytes, BytesMut};
 use longwire_xml::{Child, Context, Edit, Element, Scanned, scan};
 use smallvec::SmallVec;
 
-use super::{Kind, Stanza};
+use super::{Kind, Stanza, hop};
 use crate::{Jid, limits, ns};
 
 /// No stream has this default namespace, so an element written under it names its own.
 const NO_DEFAULT: &str = "urn:longwire:none";
-
-/// The attributes of [`ns::MULTI_STREAM`], which mean something on one hop only.
-const HOP_ATTRIBUTES: [&str; 2] = ["q", "d"];
 
 impl Stanza {
     /// Writes the stanza for a client stream, with `extra` attributes of this hop.
     ///
     /// The start tag is made anew and complete with its namespaces; all attributes that are
     /// not the header's are kept, except those of the hop on which the stanza came. The content
-    /// is copied byte for byte.
+    /// is copied byte for byte. The prefix of an extra attribute must be bound by the stream:
+    /// see [`ns::MULTI_STREAM_PREFIX`].
     pub fn write(&self, out: &mut BytesMut, extra: &[(&str, &str)]) {
         self.write_under(out, extra, ns::CLIENT);
     }
@@ -33,7 +31,6 @@ impl Stanza {
         let start = out.len();
         out.reserve(self.wire_len());
         let lang = inner.body.lang();
-        let hop = hop_attributes(&inner.body);
         let mut set: SmallVec<[(&str, Option<&str>); 12]> = SmallVec::new();
         set.push(("from", inner.from.as_ref().map(Jid::as_str)));
         set.push(("to", inner.to.as_ref().map(Jid::as_str)));
@@ -41,17 +38,12 @@ impl Stanza {
         if let Some(lang) = &lang {
             set.push(("xml:lang", Some(lang)));
         }
-        for name in &hop {
-            if !extra.iter().any(|(given, _)| given == name) {
-                set.push((name, None));
-            }
-        }
-        set.extend(extra.iter().map(|(name, value)| (*name, Some(*value))));
         let edit = Edit { set: &set, default_namespace: Some(default), ..Edit::default() };
         inner.body.write_edited(out, &edit);
         if let Some(added) = &inner.added {
             insert(out, start, &added.content());
         }
+        hop::add_attributes(out, start, extra, &inner.body);
     }
 
     /// The stanza as bytes for a client stream.
@@ -70,44 +62,6 @@ impl Stanza {
     pub fn to_element(&self) -> Element {
         own(self.to_bytes(), 0, self.kind().as_str()).element()
     }
-}
-
-/// The attributes of the stanza that belong to the hop on which it came, as they are written.
-fn hop_attributes(body: &Scanned) -> SmallVec<[String; 2]> {
-    let tag = start_tag(body.raw());
-    if !tag.windows(2).any(|w| w == b":q" || w == b":d") {
-        return SmallVec::new();
-    }
-    let ours = body.context().prefixes().filter(|(_, namespace)| *namespace == ns::MULTI_STREAM);
-    ours.flat_map(|(prefix, _)| HOP_ATTRIBUTES.map(|name| format!("{prefix}:{name}"))).collect()
-}
-
-/// The same element without attributes of the hop under prefixes that it declares itself.
-///
-/// Forwarded, they would meet ours in one start tag and end the recipient's stream. Nobody
-/// honest writes them so; other foreign attributes of such a stanza go with them.
-pub(super) fn without_smuggled(body: Scanned) -> Scanned {
-    if !start_tag(body.raw()).windows(6).any(|w| w == b"xmlns:") {
-        return body;
-    }
-    let element = body.element();
-    if HOP_ATTRIBUTES.iter().all(|name| element.attribute_ns(ns::MULTI_STREAM, name).is_none()) {
-        return body;
-    }
-    let mut clean = Element::new(element.ns(), element.name())
-        .attr_opt("xml:lang", element.attribute("xml:lang"));
-    for (name, value) in element.attributes() {
-        clean = clean.attr(name, value);
-    }
-    let mut out = BytesMut::new();
-    clean.children(element.child_elements().cloned()).write(&mut out, "");
-    scan(out.freeze(), body.context(), &limits::OWN).unwrap_or(body)
-}
-
-/// The start tag, and perhaps some text behind it: no attribute value has a `<`.
-fn start_tag(raw: &[u8]) -> &[u8] {
-    let end = raw.iter().skip(1).position(|b| *b == b'<').map_or(raw.len(), |at| at + 1);
-    raw.get(..end).unwrap_or_default()
 }
 
 /// Inserts bytes at the end of the content of the element that was written from `start` on.
