@@ -296,12 +296,7 @@ async def a_lane_of_an_unknown_session_harms_nobody(settings):
 async def a_long_form_type_is_the_same_type(settings):
     async with connection(settings, Mode.MULTISTREAM) as opened:
         # The two-octet form of 0 and of 1; the Session ID in four octets.
-        opened.mode = Mode.UNTYPED
-        stream_id = opened.open(unidirectional=False)
-        opened.send(stream_id, b"\x40\x00")
-        session = opened.session(settings.domain)
-        expect(session.primary == stream_id, "the header went onto the same stream")
-        opened.mode = Mode.MULTISTREAM
+        session = opened.session(settings.domain, kind=b"\x40\x00")
         await session.authenticate("alice", settings.password("alice"), ScramSha256)
         lane = opened.open(unidirectional=True)
         opened.send(lane, b"\x40\x01\x80\x00\x00\x00" + chat(session.jid, "to myself").encode())

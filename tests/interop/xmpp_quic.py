@@ -188,11 +188,13 @@ class Connection(QuicConnectionProtocol):
         self._quic._remote_max_streams_uni = 1 << 30
         self._quic._remote_max_streams_bidi = 1 << 30
 
-    def session(self, domain, extra_namespaces=""):
-        """Opens a Primary stream; nothing is negotiated yet."""
+    def session(self, domain, extra_namespaces="", kind=None):
+        """Opens a Primary stream, with its stream type (or other octets) before the header."""
+        if kind is None:
+            kind = encode_uint_var(PRIMARY) if self.mode is Mode.MULTISTREAM else b""
         session = Session(self, self.open(unidirectional=False), domain, extra_namespaces)
         self.sessions[session.primary] = session
-        session.open_stream(first=True)
+        session.open_stream(kind)
         return session
 
     async def login(self, settings, name, mechanism=ScramSha256, extra_namespaces=""):
@@ -313,10 +315,8 @@ class Session:
 
     # --- sending
 
-    def open_stream(self, first=False):
-        kind = b""
-        if first and self.connection.mode is Mode.MULTISTREAM:
-            kind = encode_uint_var(PRIMARY)
+    def open_stream(self, kind=b""):
+        """Sends a stream header; after SASL1 once more, without the stream type."""
         header = (
             f"<?xml version='1.0'?><stream:stream to='{self.domain}' version='1.0' xml:lang='en' "
             f"xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' {self._extra}>"

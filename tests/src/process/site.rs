@@ -91,7 +91,8 @@ impl Site {
     /// When the command fails; the text has its words.
     pub fn add_account(&self, user: &str, password: &str) -> anyhow::Result<()> {
         let mut command = self.program.command();
-        command.args(["user", "add", &format!("{user}@{DOMAIN}"), "--config"]);
+        let account = format!("{user}@{DOMAIN}");
+        command.args(["user", "add", &account, "--password-stdin", "--config"]);
         command.arg(self.configuration());
         let mut child = command
             .stdin(Stdio::piped())
