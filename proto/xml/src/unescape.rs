@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use crate::chars::is_char;
 use crate::error::XmlError;
 
-/// The longest reference that is accepted between `&` and `;`: enough for `#x10FFFF`.
-pub(crate) const REFERENCE_BYTES_MAX: usize = 8;
+/// The most digits of a character reference: more than U+10FFFF needs, and as many as rxml reads.
+const REFERENCE_DIGITS_MAX: usize = 8;
 
 /// The character a reference stands for; `name` is what is between `&` and `;`.
 ///
@@ -15,14 +15,13 @@ pub(crate) const REFERENCE_BYTES_MAX: usize = 8;
 /// malformed character reference.
 pub(crate) fn reference(name: &str) -> Result<char, XmlError> {
     if let Some(number) = name.strip_prefix('#') {
-        if name.len() > REFERENCE_BYTES_MAX {
-            return Err(XmlError::Reference);
-        }
         let (digits, radix) = match number.strip_prefix('x') {
             Some(digits) => (digits, 16),
             None => (number, 10),
         };
-        if digits.is_empty() || !digits.bytes().all(|b| (b as char).is_digit(radix)) {
+        if !(1..=REFERENCE_DIGITS_MAX).contains(&digits.len())
+            || !digits.bytes().all(|b| (b as char).is_digit(radix))
+        {
             return Err(XmlError::Reference);
         }
         return u32::from_str_radix(digits, radix)
