@@ -79,14 +79,14 @@ impl Device {
     /// without an id gets one.
     #[track_caller]
     pub fn ask(&self, xml: &str) -> Element {
-        let mut request = self.stanza(xml);
-        if request.id().is_none() {
+        let mut request = parse(xml);
+        if request.attribute("id").is_none() {
             self.asked.set(self.asked.get() + 1);
-            request = request.with_id(&format!("ask-{}", self.asked.get()));
+            request = request.attr("id", format!("ask-{}", self.asked.get()));
         }
-        let id = request.id().map(str::to_owned);
+        let id = request.attribute("id").map(str::to_owned);
         let seen = self.receive_all();
-        self.send(&request.to_xml());
+        self.send(&request.to_string());
         let mut answer = None;
         let mut rest = seen;
         for stanza in self.receive_all() {

@@ -177,7 +177,7 @@ impl Scene {
 
     /// Lets time pass.
     pub fn advance(&self, time: Duration) {
-        self.block_on(tokio::time::sleep(time));
+        self.block_on(async { tokio::time::sleep(time).await });
     }
 
     /// The wall clock, in microseconds since 1970.
@@ -269,7 +269,7 @@ impl World {
     /// a few commits lets everything happen.
     fn settle(&self) {
         let time = self.setting.commit_delay * 4 + Duration::from_millis(10);
-        self.runtime.block_on(tokio::time::sleep(time));
+        self.runtime.block_on(async { tokio::time::sleep(time).await });
     }
 }
 
