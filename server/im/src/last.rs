@@ -123,3 +123,127 @@ fn may_know(turn: &Turn<'_>) -> bool {
     turn.is_owner()
         || from.is_some_and(|from| roster::entry(turn, &from).is_some_and(|item| item.inward))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{assert_error, befriend, online, scene};
+    use longwire_core::testkit::Device;
+    use std::time::Duration;
+
+    fn ask(device: &Device, to: &str) -> Element {
+        device.ask(&format!("<iq type='get' to='{to}'><query xmlns='jabber:iq:last'/></iq>"))
+    }
+
+    /// Seconds, and what the account said when it went.
+    fn told(answer: &Element) -> (u64, String) {
+        let query = answer.find(ns::LAST, "query").unwrap_or_else(|| panic!("came: {answer}"));
+        let seconds = query.attribute("seconds").unwrap_or_default().parse();
+        (seconds.unwrap(), query.text_content().into_owned())
+    }
+
+    //= test XEP-0012 §3
+    #[test]
+    fn a_contact_learns_how_long_somebody_has_been_away_even_after_a_crash() {
+        let mut scene = scene();
+        let alice = online(&scene, "alice@a.example/phone");
+        let bob = online(&scene, "bob@b.example/desk");
+        befriend(&alice, &bob);
+        assert_eq!(told(&ask(&bob, "alice@a.example")), (0, String::new()));
+        alice.send("<presence type='unavailable'><status>Heading home</status></presence>");
+        scene.advance(Duration::from_secs(60));
+        alice.close();
+        scene.advance(Duration::from_secs(903));
+        assert_eq!(told(&ask(&bob, "alice@a.example")), (903, "Heading home".to_owned()));
+        scene.crash();
+        let bob = online(&scene, "bob@b.example/desk");
+        let (seconds, status) = told(&ask(&bob, "alice@a.example"));
+        assert!((903..905).contains(&seconds), "{seconds}");
+        assert_eq!(status, "Heading home");
+    }
+
+    #[test]
+    fn a_session_that_broke_has_said_nothing() {
+        let scene = scene();
+        let alice = online(&scene, "alice@a.example/phone");
+        let bob = online(&scene, "bob@b.example/desk");
+        befriend(&alice, &bob);
+        alice.send("<presence type='unavailable'><status>old</status></presence>");
+        alice.send("<presence/>");
+        alice.lose();
+        scene.advance(Duration::from_secs(7));
+        assert_eq!(told(&ask(&bob, "alice@a.example")), (7, String::new()));
+    }
+
+    #[test]
+    fn nobody_has_gone_while_another_session_is_there() {
+        let scene = scene();
+        let phone = online(&scene, "alice@a.example/phone");
+        let laptop = online(&scene, "alice@a.example/laptop");
+        phone.close();
+        scene.advance(Duration::from_secs(7));
+        assert_eq!(told(&ask(&laptop, "alice@a.example")).0, 0);
+    }
+
+    //= test XEP-0012 §3
+    #[test]
+    fn strangers_learn_nothing_of_accounts_and_sessions() {
+        let scene = scene();
+        let alice = online(&scene, "alice@a.example/phone");
+        let mallory = online(&scene, "mallory@b.example/x");
+        assert_error(&ask(&mallory, "alice@a.example"), "forbidden", "auth");
+        assert_error(&ask(&mallory, "alice@a.example/phone"), "forbidden", "auth");
+        alice.expect_nothing();
+    }
+
+    //= test XEP-0012 §4
+    #[test]
+    fn a_session_answers_contacts_itself() {
+        let scene = scene();
+        let alice = online(&scene, "alice@a.example/phone");
+        let bob = online(&scene, "bob@b.example/desk");
+        befriend(&alice, &bob);
+        bob.send(
+            "<iq type='get' id='l' to='alice@a.example/phone'><query xmlns='jabber:iq:last'/></iq>",
+        );
+        alice.expect(
+            "<iq type='get' id='l' from='bob@b.example/desk' to='alice@a.example/phone'>\
+             <query xmlns='jabber:iq:last'/></iq>",
+        );
+        bob.expect_nothing();
+    }
+
+    #[test]
+    fn an_account_that_never_came_has_no_last_activity() {
+        let scene = scene();
+        let silent = scene.session("alice@a.example/phone");
+        assert_error(&ask(&silent, "alice@a.example"), "item-not-found", "cancel");
+    }
+
+    //= test XEP-0012 §5
+    #[test]
+    fn the_server_tells_how_long_it_has_been_up() {
+        let scene = scene();
+        let alice = scene.session("alice@a.example/phone");
+        scene.advance(Duration::from_secs(100));
+        let (seconds, _) = told(&ask(&alice, "a.example"));
+        assert!((100..102).contains(&seconds), "{seconds}");
+    }
+
+    #[test]
+    fn a_status_is_kept_up_to_its_limit() {
+        for (bytes, kept) in [
+            (STATUS_BYTES - 1, STATUS_BYTES - 1),
+            (STATUS_BYTES, STATUS_BYTES),
+            (STATUS_BYTES + 1, STATUS_BYTES),
+        ] {
+            let scene = scene();
+            let alice = online(&scene, "alice@a.example/phone");
+            let status = "x".repeat(bytes);
+            alice.send(&format!(
+                "<presence type='unavailable'><status>{status}</status></presence>"
+            ));
+            assert_eq!(told(&ask(&alice, "alice@a.example")).1.len(), kept);
+        }
+    }
+}

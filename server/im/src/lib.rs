@@ -10,6 +10,8 @@ pub mod presence;
 pub mod roster;
 pub mod session;
 pub mod subscription;
+#[cfg(test)]
+mod testing;
 pub mod time;
 pub mod version;
 

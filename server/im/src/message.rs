@@ -81,3 +81,150 @@ fn candidates(turn: &Turn<'_>) -> impl Iterator<Item = (i8, SessionId)> {
         Some((priority, session.id()))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{assert_error, online, scene};
+    use longwire_core::testkit::{Device, Scene};
+
+    /// Alice's sessions with a priority each; `None` has no presence.
+    fn alice(scene: &Scene, priorities: &[Option<i8>]) -> Vec<Device> {
+        let devices: Vec<Device> = (0..priorities.len())
+            .map(|at| scene.session(&format!("alice@a.example/{at}")))
+            .collect();
+        for (device, priority) in devices.iter().zip(priorities) {
+            if let Some(priority) = priority {
+                device.send(&format!("<presence><priority>{priority}</priority></presence>"));
+            }
+        }
+        devices.iter().for_each(|device| drop(device.receive_all()));
+        devices
+    }
+
+    fn message(kind: &str, to: &str) -> String {
+        format!("<message type='{kind}' to='{to}' id='m'><body>hi</body></message>")
+    }
+
+    /// Sends one message from bob: which sessions get it, and which error comes back.
+    fn reached(priorities: &[Option<i8>], kind: &str, to: &str) -> (Vec<usize>, Option<String>) {
+        let scene = scene();
+        let devices = alice(&scene, priorities);
+        let bob = online(&scene, "bob@b.example/desk");
+        bob.send(&message(kind, to));
+        let mut got = Vec::new();
+        for (at, device) in devices.iter().enumerate() {
+            for stanza in device.receive_all() {
+                assert_eq!(stanza.to().map(ToString::to_string).as_deref(), Some(to));
+                got.push(at);
+            }
+        }
+        let error = bob.receive_all().pop().map(|stanza| {
+            let error = stanza.stanza_error().map(|error| error.condition.to_string());
+            error.unwrap_or_else(|| stanza.to_xml())
+        });
+        (got, error)
+    }
+
+    const UNAVAILABLE: Option<&str> = Some("service-unavailable");
+
+    /// The table of RFC 6121 §8.5.4, for the choices that are made here.
+    //= test RFC 6121 §8.5
+    #[test]
+    fn every_type_reaches_the_sessions_that_the_rules_choose() {
+        let (bare, here, gone) = ("alice@a.example", "alice@a.example/0", "alice@a.example/gone");
+        let mixed: &[Option<i8>] = &[Some(-1), Some(5), Some(1), Some(5), None];
+        let negative: &[Option<i8>] = &[Some(-1), None];
+        let nobody: &[Option<i8>] = &[];
+        type Case<'a> = (&'a [Option<i8>], &'a str, &'a str, &'a [usize], Option<&'a str>);
+        let cases: &[Case<'_>] = &[
+            (mixed, "chat", bare, &[1, 3], None),
+            (mixed, "normal", bare, &[1, 3], None),
+            (mixed, "headline", bare, &[1, 2, 3], None),
+            (mixed, "groupchat", bare, &[], UNAVAILABLE),
+            (mixed, "error", bare, &[], None),
+            (negative, "chat", bare, &[], UNAVAILABLE),
+            (negative, "normal", bare, &[], UNAVAILABLE),
+            (negative, "headline", bare, &[], None),
+            (negative, "groupchat", bare, &[], UNAVAILABLE),
+            (negative, "error", bare, &[], None),
+            (mixed, "chat", here, &[0], None),
+            (mixed, "normal", here, &[0], None),
+            (mixed, "headline", here, &[0], None),
+            (mixed, "groupchat", here, &[0], None),
+            (mixed, "error", here, &[0], None),
+            (mixed, "chat", "alice@a.example/4", &[4], None),
+            (mixed, "chat", gone, &[1, 3], None),
+            (mixed, "normal", gone, &[], UNAVAILABLE),
+            (mixed, "headline", gone, &[], None),
+            (mixed, "groupchat", gone, &[], UNAVAILABLE),
+            (mixed, "error", gone, &[], None),
+            (negative, "chat", gone, &[], UNAVAILABLE),
+            (nobody, "chat", "nobody@a.example", &[], UNAVAILABLE),
+            (nobody, "normal", "nobody@a.example", &[], UNAVAILABLE),
+            (nobody, "groupchat", "nobody@a.example", &[], UNAVAILABLE),
+            (nobody, "error", "nobody@a.example", &[], None),
+        ];
+        for (sessions, kind, to, got, error) in cases {
+            let expected = (got.to_vec(), error.map(str::to_owned));
+            assert_eq!(reached(sessions, kind, to), expected, "{kind} to {to}: {sessions:?}");
+        }
+    }
+
+    //= test RFC 6121 §8.5.2.2.1
+    #[test]
+    fn whoever_writes_to_a_home_without_sessions_is_told() {
+        let scene = scene();
+        scene.account("alice@a.example");
+        let bob = online(&scene, "bob@b.example/desk");
+        for kind in ["chat", "normal", "groupchat"] {
+            bob.send(&message(kind, "alice@a.example"));
+            let answer = bob.receive().unwrap().to_element();
+            assert_error(&answer, "service-unavailable", "cancel");
+            assert_eq!(answer.attribute("id"), Some("m"));
+            assert_eq!(answer.attribute("from"), Some("alice@a.example"));
+        }
+        bob.send(&message("headline", "alice@a.example"));
+        bob.expect_nothing();
+    }
+
+    #[test]
+    fn a_message_passes_untouched_under_its_sender_s_address() {
+        let scene = scene();
+        let devices = alice(&scene, &[Some(0)]);
+        let bob = online(&scene, "bob@b.example/desk");
+        bob.send(
+            "<message to='alice@a.example/0' type='chat' id='m' xml:lang='de'><body>hallo</body>\
+             <x xmlns='urn:unknown' a='1'><y/></x></message>",
+        );
+        devices[0].expect(
+            "<message from='bob@b.example/desk' to='alice@a.example/0' type='chat' id='m' \
+             xml:lang='de'><body>hallo</body><x xmlns='urn:unknown' a='1'><y/></x></message>",
+        );
+    }
+
+    #[test]
+    fn a_message_to_oneself_reaches_the_own_sessions() {
+        let scene = scene();
+        let devices = alice(&scene, &[Some(0), Some(0), Some(-1)]);
+        let note = "<message from='alice@a.example/2' to='alice@a.example' id='m' type='chat'>\
+                    <body>hi</body></message>";
+        devices[2].send(&message("chat", "alice@a.example"));
+        devices[0].expect(note);
+        devices[1].expect(note);
+        devices[2].expect_nothing();
+        //= test RFC 6120 §10.3.1
+        devices[2].send("<message id='m' type='chat'><body>hi</body></message>");
+        devices[0].expect(note);
+        devices[1].expect(note);
+        devices[2].expect_nothing();
+    }
+
+    #[test]
+    fn a_message_to_a_server_that_is_not_here_comes_back() {
+        let scene = scene();
+        let bob = online(&scene, "bob@b.example/desk");
+        bob.send(&message("chat", "carol@far.example"));
+        let answer = bob.receive().unwrap().to_element();
+        assert_error(&answer, "remote-server-not-found", "cancel");
+    }
+}

@@ -30,3 +30,42 @@ impl Ping {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{assert_error, assert_like, online, scene};
+
+    //= test XEP-0199 §4.2
+    #[test]
+    fn the_server_and_the_own_account_answer() {
+        let scene = scene();
+        let alice = online(&scene, "alice@a.example/phone");
+        for to in ["to='a.example'", "to='alice@a.example'", ""] {
+            let answer =
+                alice.ask(&format!("<iq type='get' {to}><ping xmlns='urn:xmpp:ping'/></iq>"));
+            let from = to.replace("to=", "from=");
+            assert_like(
+                &answer,
+                &format!("<iq type='result' id='*' {from} to='alice@a.example/phone'/>"),
+            );
+        }
+    }
+
+    //= test XEP-0199 §4.4
+    #[test]
+    fn a_ping_to_a_session_is_the_session_s_to_answer() {
+        let scene = scene();
+        let alice = online(&scene, "alice@a.example/phone");
+        let bob = online(&scene, "bob@b.example/desk");
+        alice.send(
+            "<iq type='get' id='p' to='bob@b.example/desk'><ping xmlns='urn:xmpp:ping'/></iq>",
+        );
+        bob.expect(
+            "<iq type='get' id='p' from='alice@a.example/phone' to='bob@b.example/desk'>\
+             <ping xmlns='urn:xmpp:ping'/></iq>",
+        );
+        alice.expect_nothing();
+        let gone = "<iq type='get' to='bob@b.example/gone'><ping xmlns='urn:xmpp:ping'/></iq>";
+        assert_error(&alice.ask(gone), "service-unavailable", "cancel");
+    }
+}

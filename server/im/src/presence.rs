@@ -321,3 +321,6 @@ where
         turn.update_session(id, |session| session.set(value));
     }
 }
+
+#[cfg(test)]
+mod tests;

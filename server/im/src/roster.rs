@@ -218,3 +218,6 @@ pub(crate) fn interested(turn: &Turn<'_>) -> Vec<SessionId> {
 fn key(contact: &BareJid) -> String {
     contact.as_str().to_owned()
 }
+
+#[cfg(test)]
+mod tests;

@@ -34,3 +34,24 @@ impl Session {
         Ok(None)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{assert_like, scene};
+
+    #[test]
+    fn an_old_client_gets_its_session() {
+        let scene = scene();
+        let alice = scene.session("alice@a.example/phone");
+        for to in ["", "to='a.example'"] {
+            let answer = alice.ask(&format!(
+                "<iq type='set' {to}><session xmlns='urn:ietf:params:xml:ns:xmpp-session'/></iq>"
+            ));
+            let from = to.replace("to=", "from=");
+            assert_like(
+                &answer,
+                &format!("<iq type='result' id='*' {from} to='alice@a.example/phone'/>"),
+            );
+        }
+    }
+}

@@ -271,3 +271,6 @@ fn is_kept(state: State, approved: bool) -> bool {
 fn key(contact: &BareJid) -> String {
     contact.as_str().to_owned()
 }
+
+#[cfg(test)]
+mod tests;

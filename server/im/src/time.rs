@@ -33,3 +33,23 @@ impl Time {
         Ok(Some(Answer { offset: "+00:00".to_owned(), utc }.element()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{assert_like, scene};
+    use std::time::Duration;
+
+    //= test XEP-0202 §2
+    #[test]
+    fn the_server_tells_its_time_in_utc() {
+        let scene = scene();
+        let alice = scene.session("alice@a.example/phone");
+        scene.advance(Duration::from_secs(90));
+        assert_like(
+            &alice.ask("<iq type='get' to='a.example'><time xmlns='urn:xmpp:time'/></iq>"),
+            "<iq type='result' id='*' from='a.example' to='alice@a.example/phone'>\
+             <time xmlns='urn:xmpp:time'><tzo>+00:00</tzo><utc>2026-01-01T00:01:30Z</utc>\
+             </time></iq>",
+        );
+    }
+}

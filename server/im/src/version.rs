@@ -50,3 +50,41 @@ impl Version {
         Ok(Some(Answer { name, version, os }.element()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{assert_like, scene};
+    use longwire_core::testkit::{Scene, Setting};
+
+    const ASK: &str = "<iq type='get' to='a.example'><query xmlns='jabber:iq:version'/></iq>";
+
+    //= test XEP-0092 §3
+    #[test]
+    fn the_server_names_itself_and_not_its_host() {
+        let scene = scene();
+        let alice = scene.session("alice@a.example/phone");
+        let version = env!("CARGO_PKG_VERSION");
+        assert_like(
+            &alice.ask(ASK),
+            &format!(
+                "<iq type='result' id='*' from='a.example' to='alice@a.example/phone'>\
+                 <query xmlns='jabber:iq:version'><name>longwire</name>\
+                 <version>{version}</version></query></iq>"
+            ),
+        );
+    }
+
+    #[test]
+    fn an_operator_decides_what_is_told() {
+        let config = "[version]\nname = 'example'\nversion = ''\nos = 'a secret'";
+        let setting = Setting { config, ..Setting::default() };
+        let scene = Scene::set(setting, crate::features);
+        let alice = scene.session("alice@a.example/phone");
+        assert_like(
+            &alice.ask(ASK),
+            "<iq type='result' id='*' from='a.example' to='alice@a.example/phone'>\
+             <query xmlns='jabber:iq:version'><name>example</name><version/>\
+             <os>a secret</os></query></iq>",
+        );
+    }
+}
