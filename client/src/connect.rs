@@ -120,7 +120,12 @@ async fn tcp(config: &Config, address: SocketAddr) -> Result<Connection, Connect
             return Err(io::Error::new(io::ErrorKind::PermissionDenied, refused).into());
         }
         let carrier = ByteStream::plain(socket, Upgrade::None, Box::new(|_| None));
-        let security = Security { loopback_plaintext: true, ..Security::plaintext() };
+        // A server may offer TLS here as well; it is not what was asked for.
+        let security = Security {
+            loopback_plaintext: true,
+            starttls_possible: false,
+            ..Security::plaintext()
+        };
         return Ok(Connection { carrier: Carrier::Stream(Box::new(carrier)), security });
     }
     let is_direct = config.transport == Transport::Tls;
