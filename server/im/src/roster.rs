@@ -71,11 +71,11 @@ impl Roster {
         turn.update_session(session, |session| session.set(Interested));
         let version = version(turn);
         //= RFC 6121 §2.6.3
-        if let Some(since) = request.ver.and_then(|token| version.known(&token)) {
-            if missed(turn, since).len() <= ROSTER_CATCH_UP {
-                turn.emit(CatchUp { session, since });
-                return Ok(None);
-            }
+        let known = request.ver.and_then(|token| version.known(&token));
+        let few = known.filter(|since| missed(turn, *since).len() <= ROSTER_CATCH_UP);
+        if let Some(since) = few {
+            turn.emit(CatchUp { session, since });
+            return Ok(None);
         }
         let items = entries(turn).iter().map(|item| item.shown()).collect();
         Ok(Some(vocabulary::Roster { ver: Some(version.token()), items }.element()))

@@ -104,10 +104,9 @@ pub(crate) fn receive(turn: &mut Turn<'_>, verb: Verb) {
     let before = Relation::of(turn, &contact);
     let done = state::inbound(verb, before.state(), before.approved());
     let inward = (before.state().inward(), done.next.inward());
-    if inward.0 != Half::Pending && inward.1 == Half::Pending {
-        if let Err(error) = keep(turn, &contact, &stanza) {
-            return turn.refuse(error);
-        }
+    let is_new = inward.0 != Half::Pending && inward.1 == Half::Pending;
+    if is_new && let Err(error) = keep(turn, &contact, &stanza) {
+        return turn.refuse(error);
     }
     if done.deliver {
         //= RFC 6121 §3.1.3 goes to the available sessions, the others to the interested ones
