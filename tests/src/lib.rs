@@ -4,3 +4,4 @@ pub mod hostile;
 pub mod limits;
 pub mod process;
 pub mod sim;
+pub mod world;

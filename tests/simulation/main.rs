@@ -1,0 +1,5 @@
+//! The real server and real clients on a simulated network, in virtual time.
+#![expect(clippy::unwrap_used, reason = "helpers of tests may panic like tests")]
+
+mod head_of_line;
+mod order;
