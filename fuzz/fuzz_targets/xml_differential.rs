@@ -49,7 +49,11 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(scanned) = scan(raw.clone(), &Context::client(), &Limits::CLIENT) else { return };
     let stream = oracle(bytes).expect("accepted, but rxml refuses it");
     let mut children = stream.child_elements();
-    assert_eq!(children.next(), Some(&scanned.element()));
+    let (ours, theirs) = (scanned.element(), children.next().expect("an element"));
+    // rxml 0.14 forgets to normalise a line end right behind a bracket in a CDATA section.
+    if !bytes.windows(2).any(|window| window == b"]\r") {
+        assert_eq!(&ours, theirs);
+    }
     assert_eq!(children.next(), None);
     assert_eq!(stream.text_content(), "");
     let mut framer = Framer::elements(Limits::CLIENT);

@@ -1,7 +1,7 @@
 //! Nothing that rxml refuses is accepted, and what both accept means the same to both.
 
 use bytes::Bytes;
-use longwire_xml::{Context, Frame, Framer, Limits, StreamHeader, XmlError, scan};
+use longwire_xml::{Context, Element, Frame, Framer, Limits, StreamHeader, XmlError, scan};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
@@ -15,7 +15,7 @@ fn compare(bytes: &[u8]) {
     let theirs = oracle::client_element(bytes);
     match (ours, theirs) {
         (Ok(scanned), Ok(tree)) => {
-            assert_eq!(scanned.element(), tree, "{}", raw.escape_ascii());
+            assert!(alike(&scanned.element(), &tree, bytes), "{}: {tree}", raw.escape_ascii());
             let mut framer = Framer::elements(Limits::CLIENT);
             framer.push(raw.clone());
             assert_eq!(framer.next(), Ok(Some(Frame::Element(raw))), "the framer disagrees");
@@ -28,6 +28,16 @@ fn compare(bytes: &[u8]) {
     }
 }
 
+/// Do both mean the same?
+///
+/// rxml 0.14 forgets to normalise a line end right behind a bracket in a CDATA section.
+fn alike(ours: &Element, theirs: &Element, bytes: &[u8]) -> bool {
+    let line_ends =
+        |tree: &Element| tree.to_string().replace("&#xD;\n", "\n").replace("&#xD;", "\n");
+    let forgotten = || bytes.windows(2).any(|window| window == b"]\r");
+    ours == theirs || forgotten() && line_ends(ours) == line_ends(theirs)
+}
+
 /// The rules that we have and rxml has not.
 fn stricter(error: XmlError, bytes: &[u8]) -> bool {
     let declarations = || bytes.windows(5).filter(|window| window == b"xmlns").count();
@@ -37,6 +47,8 @@ fn stricter(error: XmlError, bytes: &[u8]) -> bool {
         XmlError::DuplicateAttribute => declarations() > 1,
         // Some single carriage returns it understands.
         XmlError::Attribute => bytes.contains(&b'\r'),
+        // The stream around the element hides an empty CDATA section beside it.
+        XmlError::NotOneElement => bytes.windows(12).any(|window| window == b"<![CDATA[]]>"),
         _ => false,
     }
 }
@@ -48,9 +60,11 @@ fn compare_stream(bytes: &[u8]) {
     let Ok(frames) = read_stream(&mut framer) else { return };
     let Some(Frame::Header(header)) = frames.first() else { return };
     let header = StreamHeader::parse(header, &Limits::CLIENT).unwrap();
-    // rxml knows no byte order mark, and the end of the stream may be missing.
-    let mut document = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes).to_vec();
-    document.truncate(document.len() - framer.buffered());
+    // rxml knows neither a byte order mark nor white space before the first byte of markup, and
+    // the end of the stream may be missing.
+    let read = &bytes[..bytes.len() - framer.buffered()];
+    let read = read.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(read);
+    let mut document = read.trim_ascii_start().to_vec();
     if frames.last() != Some(&Frame::Footer) {
         let prefix = header.prefix();
         let colon = if prefix.is_empty() { "" } else { ":" };
@@ -64,7 +78,9 @@ fn compare_stream(bytes: &[u8]) {
         _ => None,
     });
     let elements = elements.map(|raw| scan(raw, header.context(), &Limits::CLIENT).unwrap());
-    assert!(elements.map(|scanned| scanned.element()).eq(tree.child_elements().cloned()));
+    let elements: Vec<_> = elements.map(|scanned| scanned.element()).collect();
+    assert_eq!(elements.len(), tree.child_elements().count());
+    assert!(elements.iter().zip(tree.child_elements()).all(|(a, b)| alike(a, b, bytes)));
 }
 
 #[test]
