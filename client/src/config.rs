@@ -91,8 +91,13 @@ pub struct Config {
     /// Whether requests that the application does not handle are answered: ping with a result,
     /// others with `service-unavailable` (RFC 6120 §8.4).
     pub answers_requests: bool,
+    /// Streams of either kind that the server may open; 64 by default.
+    pub streams_granted: u32,
     /// Expected round-trip time, for the first retransmissions; `None`: QUIC's default, 333 ms.
     pub initial_rtt: Option<Duration>,
+    /// How often something is sent over an idle QUIC connection, so that what is on the way does
+    /// not forget it; `None`: never.
+    pub keep_alive: Option<Duration>,
 }
 
 impl Config {
@@ -112,7 +117,9 @@ impl Config {
             prefer_sasl2: true,
             connect_wait: limits::CONNECT_WAIT,
             answers_requests: true,
+            streams_granted: limits::STREAMS,
             initial_rtt: None,
+            keep_alive: None,
         }
     }
 }

@@ -9,12 +9,19 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, TlsStream};
 
-use crate::{Config, ConnectError, Environment, Server, Streams, Transport, limits, tls};
+use crate::{
+    Config, ConnectError, Environment, Server, Streams, Transport, limits,
+    tls::{self, Fault},
+};
 
 /// An established transport, and how safe it is.
 pub(crate) struct Connection {
     pub(crate) carrier: Carrier,
     pub(crate) security: Security,
+    /// The address that answered.
+    pub(crate) server: SocketAddr,
+    /// Why the certificate was not believed; STARTTLS finds that out later.
+    pub(crate) fault: Arc<Fault>,
 }
 
 /// Tries the server's addresses in turn.
@@ -31,8 +38,10 @@ pub(crate) async fn connect(
             }
         };
         match attempt {
-            Ok(connection) => return Ok(connection),
+            // Another address has the same certificate, or an impostor's.
+            Err(error @ ConnectError::Certificate(_)) => return Err(error),
             Err(error) => last = Some(error),
+            Ok(connection) => return Ok(connection),
         }
     }
     let Server::Host(host, _) = &config.server else {
@@ -62,30 +71,39 @@ async fn quic(
         Some(endpoint) => endpoint.clone(),
         None => own_endpoint(address)?,
     };
-    let crypto = QuicClientConfig::try_from(tls::config(&config.trust, true)?)
+    let noted = Arc::new(Fault::new());
+    let crypto = QuicClientConfig::try_from(tls::config(&config.trust, true, &noted)?)
         .map_err(|error| fault(&error))?;
     let mut client = quinn::ClientConfig::new(Arc::new(crypto));
     client.transport_config(Arc::new(transport_config(config)));
     let connecting = endpoint
         .connect_with(client, address, config.account.domain())
         .map_err(|error| fault(&error))?;
-    let connection = connecting.await.map_err(|error| fault(&error))?;
+    let connection = connecting.await.map_err(|error| blame(&noted, || fault(&error)))?;
     let security = Security::encrypted(Carried::Quic, Quic::tls_info(&connection, None));
-    let (bidi, uni) = stream_credit(config.streams);
+    let streams = stream_credit(config);
     let windows = Windows {
-        bidi_streams: bidi,
-        uni_streams: uni,
+        bidi_streams: streams,
+        uni_streams: streams,
         connection_bytes: limits::CONNECTION_WINDOW,
     };
     let carrier = Carrier::Quic(Box::new(Quic::new(connection, windows)));
-    Ok(Connection { carrier, security })
+    Ok(Connection { carrier, security, server: address, fault: noted })
 }
 
-/// Streams that the server may open.
-fn stream_credit(streams: Streams) -> (u32, u32) {
-    match streams {
-        Streams::Many | Streams::Untyped => (limits::STREAMS, limits::STREAMS),
-        Streams::One => (0, 0),
+/// The fault of the certificate, if that is the cause of an error.
+fn blame(noted: &Fault, otherwise: impl FnOnce() -> ConnectError) -> ConnectError {
+    match noted.get() {
+        Some(fault) => ConnectError::Certificate(fault.to_string()),
+        None => otherwise(),
+    }
+}
+
+/// Streams of either kind that the server may open.
+fn stream_credit(config: &Config) -> u32 {
+    match config.streams {
+        Streams::Many | Streams::Untyped => config.streams_granted,
+        Streams::One => 0,
     }
 }
 
@@ -95,12 +113,13 @@ fn own_endpoint(server: SocketAddr) -> io::Result<Endpoint> {
 }
 
 fn transport_config(config: &Config) -> TransportConfig {
-    let (bidi, uni) = stream_credit(config.streams);
+    let streams = stream_credit(config);
     let mut transport = TransportConfig::default();
     transport
         .max_idle_timeout(IdleTimeout::try_from(limits::IDLE).ok())
-        .max_concurrent_bidi_streams(bidi.into())
-        .max_concurrent_uni_streams(uni.into())
+        .keep_alive_interval(config.keep_alive)
+        .max_concurrent_bidi_streams(streams.into())
+        .max_concurrent_uni_streams(streams.into())
         .stream_receive_window(VarInt::from_u32(limits::STREAM_WINDOW))
         .receive_window(VarInt::from_u32(limits::CONNECTION_WINDOW))
         .send_window(limits::SEND_WINDOW)
@@ -112,6 +131,7 @@ fn transport_config(config: &Config) -> TransportConfig {
 }
 
 async fn tcp(config: &Config, address: SocketAddr) -> Result<Connection, ConnectError> {
+    let noted = Arc::new(Fault::new());
     let socket = TcpStream::connect(address).await?;
     socket.set_nodelay(true)?;
     if config.transport == Transport::Plaintext {
@@ -126,22 +146,25 @@ async fn tcp(config: &Config, address: SocketAddr) -> Result<Connection, Connect
             starttls_possible: false,
             ..Security::plaintext()
         };
-        return Ok(Connection { carrier: Carrier::Stream(Box::new(carrier)), security });
+        let carrier = Carrier::Stream(Box::new(carrier));
+        return Ok(Connection { carrier, security, server: address, fault: noted });
     }
     let is_direct = config.transport == Transport::Tls;
-    let connector = TlsConnector::from(Arc::new(tls::config(&config.trust, is_direct)?));
+    let connector = TlsConnector::from(Arc::new(tls::config(&config.trust, is_direct, &noted)?));
     let domain = config.account.domain().trim_start_matches('[').trim_end_matches(']');
     let name = ServerName::try_from(domain.to_owned())
         .map_err(|_| ConnectError::Address(domain.to_owned()))?;
     if is_direct {
-        let socket = TlsStream::Client(connector.connect(name, socket).await?);
+        let connected = connector.connect(name, socket).await;
+        let socket = connected.map_err(|error| blame(&noted, || error.into()))?;
+        let socket = TlsStream::Client(socket);
         let info = ByteStream::tls_info(&socket, tls::end_point(&socket));
         let security = Security::encrypted(Carried::Tcp, info);
         let carrier = Carrier::Stream(Box::new(ByteStream::tls(socket)));
-        return Ok(Connection { carrier, security });
+        return Ok(Connection { carrier, security, server: address, fault: noted });
     }
     let upgrade = Upgrade::Connect(connector, name);
     let carrier = ByteStream::plain(socket, upgrade, Box::new(tls::end_point));
     let carrier = Carrier::Stream(Box::new(carrier));
-    Ok(Connection { carrier, security: Security::plaintext() })
+    Ok(Connection { carrier, security: Security::plaintext(), server: address, fault: noted })
 }

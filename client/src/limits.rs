@@ -30,3 +30,6 @@ pub const SEND_WINDOW: u64 = 1024 * 1024;
 
 /// Silence after which the connection is given up (both ends say theirs; the shorter counts).
 pub const IDLE: Duration = Duration::from_secs(600);
+
+/// Time for what was sent to arrive before the stream is closed; then it is closed all the same.
+pub const CLOSE_WAIT: Duration = Duration::from_secs(5);

@@ -1,27 +1,37 @@
 //! The task of one session: the transport below, the application above, the link between.
 
+mod requests;
+
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
+    future::{Future, pending, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
     time::Instant,
 };
 
 use longwire_link::{
-    Class, CloseReason, Event as LinkEvent, Link, Mode, SessionId, negotiate::ClientConfig,
+    Class, CloseReason, Code, Event as LinkEvent, Link, Mode, SessionId, negotiate::ClientConfig,
 };
-use longwire_stanza::{BareJid, Condition, FullJid, IqType, Jid, Kind, Stanza, StanzaError, ns};
+use longwire_stanza::{FullJid, Kind, Stanza};
 use longwire_transport::{Carrier, Input, feed};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{
+    mpsc::{self, error::TrySendError},
+    oneshot,
+};
 
 use crate::{
     Config, ConnectError, Environment, Event, Streams, Transport, connect::Connection, limits,
+    tls::Fault,
 };
+use requests::{Consumed, Requests};
 
 /// What the application wants.
 #[derive(Debug)]
 pub(crate) enum Command {
     Send(Stanza),
     Request(Stanza, oneshot::Sender<Stanza>),
-    Close,
 }
 
 type Bound = oneshot::Sender<Result<FullJid, ConnectError>>;
@@ -29,19 +39,33 @@ type Bound = oneshot::Sender<Result<FullJid, ConnectError>>;
 struct Session {
     link: Link,
     carrier: Carrier,
+    fault: Arc<Fault>,
     bound: Option<Bound>,
     id: Option<SessionId>,
-    account: BareJid,
     answers_requests: bool,
-    /// What the application has no room for yet.
-    pending: VecDeque<Event>,
-    requests: BTreeMap<String, Request>,
+    requests: Requests,
+    /// What the application has no room for yet. Answers queue with the events, so that whoever
+    /// has an answer can have all that arrived before it.
+    pending: VecDeque<Pending>,
+    /// The session is to be closed, at the latest at this time.
+    closing: Option<Instant>,
     is_over: bool,
 }
 
-struct Request {
-    to: Option<Jid>,
-    answer: oneshot::Sender<Stanza>,
+enum Pending {
+    Event(Event),
+    Answer(Stanza, oneshot::Sender<Stanza>),
+}
+
+/// What happened next.
+enum Step {
+    Input(Input),
+    Command(Option<Command>),
+    /// The application takes another event.
+    Room,
+    /// The application is gone.
+    Abandoned,
+    Time,
 }
 
 pub(crate) async fn run(
@@ -53,38 +77,16 @@ pub(crate) async fn run(
     bound: Bound,
 ) {
     let mut session = Session::new(connection, config, environment, bound);
-    loop {
-        if let Some(code) = session.carrier.apply_all(&mut session.link, now()) {
-            session.take_events();
-            return session.finish(code, inbox).await;
-        }
-        session.take_events();
-        if session.is_over {
-            return session.finish(longwire_link::Code::None, inbox).await;
-        }
-        session.carrier.set_paused(!session.pending.is_empty());
-        let timeout = session.link.poll_timeout();
-        let can_send = session.can_send();
-        tokio::select! {
-            input = session.carrier.next() => session.take_input(input),
-            command = commands.recv(), if can_send => session.take_command(command),
-            permit = inbox.reserve(), if !session.pending.is_empty() => {
-                if let (Ok(permit), Some(event)) = (permit, session.pending.pop_front()) {
-                    permit.send(event);
-                } else {
-                    // The application is gone.
-                    session.pending.clear();
-                    session.close();
-                }
-            }
-            () = sleep_until(timeout), if timeout.is_some() => session.link.handle_timeout(now()),
-        }
-    }
+    let code = session.drive(&mut commands, &inbox).await;
+    // Whoever sends from now on is told, and whoever waits for an answer.
+    drop(commands);
+    session.finish(code, inbox).await;
 }
 
 async fn sleep_until(time: Option<Instant>) {
-    if let Some(time) = time {
-        tokio::time::sleep_until(time.into()).await;
+    match time {
+        Some(time) => tokio::time::sleep_until(time.into()).await,
+        None => pending().await,
     }
 }
 
@@ -110,19 +112,112 @@ impl Session {
         Self {
             link,
             carrier: connection.carrier,
+            fault: connection.fault,
             bound: Some(bound),
             id: None,
-            account: config.account,
             answers_requests: config.answers_requests,
+            requests: Requests::new(config.account),
             pending: VecDeque::new(),
-            requests: BTreeMap::new(),
+            closing: None,
             is_over: false,
         }
     }
 
-    fn can_send(&self) -> bool {
+    /// Runs until the transport is to be closed.
+    async fn drive(
+        &mut self,
+        commands: &mut mpsc::Receiver<Command>,
+        inbox: &mpsc::Sender<Event>,
+    ) -> Code {
+        let mut input_first = true;
+        loop {
+            self.go_on_closing();
+            let code = self.carrier.apply_all(&mut self.link, now());
+            self.take_events();
+            if let Some(code) = code {
+                return code;
+            }
+            if self.is_over {
+                return Code::None;
+            }
+            self.deliver(inbox);
+            match self.step(commands, inbox, input_first).await {
+                Step::Input(input) => {
+                    self.take_input(input);
+                    input_first = false;
+                }
+                Step::Command(command) => {
+                    self.take_command(command);
+                    input_first = true;
+                }
+                Step::Room => {}
+                Step::Abandoned => {
+                    // What was sent already still goes out.
+                    commands.close();
+                    self.set_deadline();
+                }
+                Step::Time => self.link.handle_timeout(now()),
+            }
+        }
+    }
+
+    /// Waits for whatever happens first; input and commands take turns when both are ready.
+    ///
+    /// By hand, because the order must not be random: a simulation repeats itself.
+    async fn step(
+        &mut self,
+        commands: &mut mpsc::Receiver<Command>,
+        inbox: &mpsc::Sender<Event>,
+        input_first: bool,
+    ) -> Step {
+        let (is_full, is_closing) = (!self.pending.is_empty(), self.closing.is_some());
+        self.carrier.set_paused(is_full);
+        let timeout = [self.link.poll_timeout(), self.closing].into_iter().flatten().min();
+        let takes_commands = self.takes_commands();
+        let mut time = pin!(sleep_until(timeout));
+        let mut room = pin!(inbox.reserve());
+        let mut gone = pin!(inbox.closed());
+        let mut input = pin!(self.carrier.next());
+        poll_fn(|cx| {
+            if !is_closing && gone.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Step::Abandoned);
+            }
+            if is_full && room.as_mut().poll(cx).is_ready() {
+                return Poll::Ready(Step::Room);
+            }
+            for is_input in [input_first, !input_first] {
+                if is_input {
+                    if let Poll::Ready(input) = input.as_mut().poll(cx) {
+                        return Poll::Ready(Step::Input(input));
+                    }
+                } else if takes_commands && let Poll::Ready(command) = commands.poll_recv(cx) {
+                    return Poll::Ready(Step::Command(command));
+                }
+            }
+            time.as_mut().poll(cx).map(|()| Step::Time)
+        })
+        .await
+    }
+
+    fn takes_commands(&self) -> bool {
         let Some(id) = self.id else { return false };
-        !self.carrier.is_congested() && !self.link.is_congested(id)
+        !self.requests.is_closed() && !self.carrier.is_congested() && !self.link.is_congested(id)
+    }
+
+    /// Hands over what there is room for.
+    fn deliver(&mut self, inbox: &mpsc::Sender<Event>) {
+        while let Some(next) = self.pending.pop_front() {
+            match next {
+                // Whoever asked may have lost interest.
+                Pending::Answer(answer, asker) => drop(asker.send(answer)),
+                Pending::Event(event) => match inbox.try_send(event) {
+                    Ok(()) | Err(TrySendError::Closed(_)) => {}
+                    Err(TrySendError::Full(event)) => {
+                        return self.pending.push_front(Pending::Event(event));
+                    }
+                },
+            }
+        }
     }
 
     fn take_input(&mut self, input: Input) {
@@ -134,8 +229,16 @@ impl Session {
     fn take_command(&mut self, command: Option<Command>) {
         match command {
             Some(Command::Send(stanza)) => self.send(&stanza),
-            Some(Command::Request(stanza, answer)) => self.request(&stanza, answer),
-            Some(Command::Close) | None => self.close(),
+            Some(Command::Request(stanza, asker)) => {
+                // Dropping the channel tells the caller that there will be no answer.
+                if let Some(stanza) = self.requests.ask(stanza, asker) {
+                    self.send(&stanza);
+                }
+            }
+            None => {
+                self.requests.close();
+                self.set_deadline();
+            }
         }
     }
 
@@ -148,19 +251,24 @@ impl Session {
         self.link.send(id, stanza, class, now());
     }
 
-    fn request(&mut self, stanza: &Stanza, answer: oneshot::Sender<Stanza>) {
-        let Some(id) = stanza.id().map(str::to_owned) else { return };
-        // Dropping the answer's channel tells the caller that there will be none.
-        if self.requests.len() < limits::REQUESTS && !self.requests.contains_key(&id) {
-            self.requests.insert(id, Request { to: stanza.to().cloned(), answer });
-            self.send(stanza);
-        }
+    fn set_deadline(&mut self) {
+        self.closing.get_or_insert_with(|| now() + limits::CLOSE_WAIT);
     }
 
-    fn close(&mut self) {
-        match self.id {
-            Some(id) => self.link.close(id, None),
-            None => self.is_over = true,
+    /// The closing tag goes on the Primary stream, which is ahead of all others: what is on its
+    /// way on those has to arrive first.
+    fn go_on_closing(&mut self) {
+        let Some(until) = self.closing else { return };
+        let Some(id) = self.id else {
+            self.is_over = true;
+            return;
+        };
+        if self.requests.is_closed() {
+            self.link.finish_lanes(id);
+        }
+        let is_done = self.requests.is_closed() && self.link.is_drained(id);
+        if is_done || until <= now() {
+            self.link.close(id, None);
         }
     }
 
@@ -169,14 +277,27 @@ impl Session {
             match event {
                 LinkEvent::Bound { session, jid } => {
                     self.id = Some(session);
+                    self.requests.set_session(jid.clone());
                     if let Some(bound) = self.bound.take() {
-                        // Whoever asked may have given up.
+                        // Whoever asked may have given up; then the inbox is closed as well.
                         let _ = bound.send(Ok(jid));
                     }
                 }
                 LinkEvent::Stanza { stanza, stream, .. } => {
-                    if let Some(stanza) = self.consume(stanza) {
-                        self.pending.push_back(Event::Stanza { stanza, stream });
+                    match self.requests.consume(&stanza, self.answers_requests) {
+                        Consumed::No => self.queue(Event::Stanza { stanza, stream }),
+                        Consumed::Answer(asker) => {
+                            self.pending.push_back(Pending::Answer(stanza, asker));
+                        }
+                        Consumed::Request { answer, is_news } => {
+                            if let Some(answer) = answer {
+                                self.send(&answer);
+                            }
+                            if is_news {
+                                self.queue(Event::Stanza { stanza, stream });
+                            }
+                        }
+                        Consumed::Nothing => {}
                     }
                 }
                 LinkEvent::Closed { reason, .. } => self.end(reason),
@@ -187,76 +308,45 @@ impl Session {
         }
     }
 
+    fn queue(&mut self, event: Event) {
+        self.pending.push_back(Pending::Event(event));
+    }
+
     fn end(&mut self, reason: CloseReason) {
         self.id = None;
         match self.bound.take() {
             Some(bound) => {
-                let error = match reason {
-                    CloseReason::Refused(error) => ConnectError::Refused(error),
-                    reason => ConnectError::Closed(reason),
+                let error = match (reason, self.fault.get()) {
+                    (CloseReason::Refused(error), _) => ConnectError::Refused(error),
+                    (CloseReason::Lost, Some(fault)) => {
+                        ConnectError::Certificate(fault.to_string())
+                    }
+                    (reason, _) => ConnectError::Closed(reason),
                 };
                 let _ = bound.send(Err(error));
             }
-            None => self.pending.push_back(Event::Closed(reason)),
+            None => self.queue(Event::Closed(reason)),
         }
     }
 
-    /// Takes answers to requests, and requests that nobody else will answer.
-    fn consume(&mut self, stanza: Stanza) -> Option<Stanza> {
-        if stanza.kind() != Kind::Iq {
-            return Some(stanza);
+    async fn finish(mut self, code: Code, inbox: mpsc::Sender<Event>) {
+        if self.bound.is_some() {
+            self.end(CloseReason::Lost);
         }
-        match stanza.iq_type() {
-            IqType::Result | IqType::Error => {
-                let id = stanza.id().unwrap_or_default();
-                let asked = self.requests.get(id)?;
-                if !self.is_from(&stanza, asked.to.as_ref()) {
-                    return None;
+        // Nobody will answer these; and who waits for one may be the one who takes the events.
+        drop(self.requests);
+        let deliver = async move {
+            for next in self.pending {
+                match next {
+                    Pending::Answer(answer, asker) => drop(asker.send(answer)),
+                    Pending::Event(event) => {
+                        if inbox.send(event).await.is_err() {
+                            return;
+                        }
+                    }
                 }
-                let request = self.requests.remove(id)?;
-                let _ = request.answer.send(stanza);
-                None
             }
-            IqType::Get | IqType::Set if self.answers_requests => {
-                let is_push = stanza.child(ns::ROSTER, "query").is_some();
-                let answer = if is_push && !self.is_from(&stanza, None) {
-                    stanza.error(&StanzaError::new(Condition::ServiceUnavailable))
-                } else if is_push || stanza.child(ns::PING, "ping").is_some() {
-                    Some(stanza.result(None))
-                } else {
-                    stanza.error(&StanzaError::new(Condition::ServiceUnavailable))
-                };
-                if let Some(answer) = answer {
-                    self.send(&answer);
-                }
-                // The application may want to know of roster pushes.
-                (is_push && self.is_from(&stanza, None)).then_some(stanza)
-            }
-            IqType::Get | IqType::Set => Some(stanza),
-        }
-    }
-
-    /// True when `stanza` comes from `expected`; no address stands for the own account.
-    fn is_from(&self, stanza: &Stanza, expected: Option<&Jid>) -> bool {
-        let is_own = |jid: &Jid| jid.resource().is_none() && jid.bare() == self.account;
-        match (stanza.from(), expected) {
-            (Some(from), Some(expected)) => from == expected,
-            (None, Some(expected)) => is_own(expected),
-            (from, None) => from.is_none_or(is_own),
-        }
-    }
-
-    async fn finish(mut self, code: longwire_link::Code, inbox: mpsc::Sender<Event>) {
-        self.take_events();
-        let Self { carrier, pending, bound, .. } = self;
-        if let Some(bound) = bound {
-            let _ = bound.send(Err(ConnectError::Closed(CloseReason::Lost)));
-        }
-        carrier.close(code).await;
-        for event in pending {
-            if inbox.send(event).await.is_err() {
-                return;
-            }
-        }
+        };
+        tokio::join!(self.carrier.close(code), deliver);
     }
 }

@@ -102,6 +102,19 @@ pub enum CloseReason {
     Lost,
 }
 
+impl std::fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::PeerClosed => f.write_str("the other side closed the stream"),
+            Self::PeerError(error) => write!(f, "the other side reported {error}"),
+            Self::Error(error) => write!(f, "closed because of {error}"),
+            Self::Closed => f.write_str("closed"),
+            Self::Refused(error) => write!(f, "{error}"),
+            Self::Lost => f.write_str("the connection was lost"),
+        }
+    }
+}
+
 /// Which end we are, with what it needs for the negotiation.
 enum End {
     Server(Arc<negotiate::ServerConfig>),
@@ -322,6 +335,21 @@ impl Link {
     #[must_use]
     pub fn is_congested(&self, session: SessionId) -> bool {
         self.sessions.get(&session).is_some_and(Session::is_congested)
+    }
+
+    /// Finishes the streams of one session but the Primary.
+    ///
+    /// The end of the Primary stream overtakes what is still on its way on the others. Who wants
+    /// to close without losing anything calls this, goes on until [`Self::is_drained`], repeating
+    /// the call after every input, and then calls [`Self::close`].
+    pub fn finish_lanes(&mut self, session: SessionId) {
+        self.with_scheduler(session, |scheduler, out| scheduler.finish_lanes(out));
+    }
+
+    /// True when the peer has acknowledged all of a session's streams but the Primary.
+    #[must_use]
+    pub fn is_drained(&self, session: SessionId) -> bool {
+        self.sessions.get(&session).is_none_or(Session::is_drained)
     }
 
     /// Ends one session: an error if given, then the closing tag, then FIN.

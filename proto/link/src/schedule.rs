@@ -234,6 +234,19 @@ impl Scheduler {
         }
     }
 
+    /// Finishes every stream but the Primary; what still waits for one of them gets a new one.
+    pub(crate) fn finish_lanes(&mut self, out: &mut Outputs) {
+        let open = self.lanes.iter().filter(|(id, lane)| **id != LaneId::PRIMARY && lane.is_open());
+        for id in open.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.retire(id, out);
+        }
+    }
+
+    /// True when the peer has acknowledged everything that was sent on streams but the Primary.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.lanes.len() <= 1
+    }
+
     fn is_own(&self, peer: &BareJid) -> bool {
         *peer == self.own || (peer.local().is_none() && peer.domain() == self.own.domain())
     }

@@ -78,6 +78,13 @@ impl Session {
         matches!(&self.phase, Phase::Bound(scheduler) if scheduler.is_congested())
     }
 
+    pub(super) fn is_drained(&self) -> bool {
+        match &self.phase {
+            Phase::Bound(scheduler) => scheduler.is_drained(),
+            Phase::Negotiating(_) => true,
+        }
+    }
+
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         match &self.phase {
             Phase::Bound(scheduler) => scheduler.poll_timeout(),

@@ -467,3 +467,28 @@ fn every_split_of_the_same_bytes_gives_the_same_stanzas() {
         assert_eq!(split.server.stanzas(), whole.server.stanzas(), "cut at {cut}");
     }
 }
+
+#[test]
+fn finished_lanes_are_drained_before_the_primary_is_closed() {
+    for mode in [Mode::Multistream, Mode::Untyped, Mode::Single] {
+        let mut pair = Pair::quic(mode);
+        let (session, now) = (pair.client().bound()[0], pair.now);
+        let link = &mut pair.client().link;
+        link.send(session, &message(ALICE, "bob@b.example", "last"), Class::Chat, now);
+        assert_eq!(link.is_drained(session), mode == Mode::Single, "{mode:?}");
+        for _ in 0..3 {
+            pair.client().link.finish_lanes(session);
+            pair.run();
+        }
+        assert!(pair.client().link.is_drained(session), "{mode:?}");
+        assert_eq!(pair.server.stanzas().len(), 1, "{mode:?}");
+        let link = &mut pair.client().link;
+        link.send(session, &message(ALICE, "bob@b.example", "one more"), Class::Chat, now);
+        pair.run();
+        assert_eq!(pair.server.stanzas().len(), 2, "{mode:?}: the session goes on");
+        pair.client().link.close(session, None);
+        pair.run();
+        let last = pair.server.events.last();
+        assert!(matches!(last, Some(Event::Closed { reason: CloseReason::PeerClosed, .. })));
+    }
+}
