@@ -183,6 +183,8 @@ mod tests {
         phone.close();
         scene.advance(Duration::from_secs(7));
         assert_eq!(told(&ask(&laptop, "alice@a.example")).0, 0);
+        let is_written = scene.in_home("alice@a.example", |turn| turn.get(&GONE, &()).is_some());
+        assert!(!is_written, "a row that nobody needs");
     }
 
     //= test XEP-0012 §3

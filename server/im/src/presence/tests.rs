@@ -268,10 +268,14 @@ fn whoever_got_directed_presence_may_probe() {
     let scene = scene();
     let alice = online(&scene, "alice@a.example/phone");
     let bob = online(&scene, "bob@b.example/desk");
-    alice.send("<presence to='bob@b.example/desk'/>");
-    bob.receive_all();
-    bob.send("<presence to='alice@a.example' type='probe'/>");
-    bob.expect("<presence from='alice@a.example/phone' to='bob@b.example/desk'/>");
+    for to in ["bob@b.example/desk", "bob@b.example"] {
+        alice.send(&format!("<presence to='{to}'/>"));
+        bob.receive_all();
+        bob.send("<presence to='alice@a.example' type='probe'/>");
+        bob.expect("<presence from='alice@a.example/phone' to='bob@b.example/desk'/>");
+        alice.send(&format!("<presence to='{to}' type='unavailable'/>"));
+        bob.receive_all();
+    }
 }
 
 //= test RFC 6121 §4.4.2
@@ -283,6 +287,8 @@ fn a_contact_that_answers_with_an_error_is_left_alone() {
     befriend(&alice, &bob);
     let error = "<presence to='alice@a.example/phone' type='error'><error type='cancel'>\
                  <gone xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></presence>";
+    bob.send(&error.replace("/phone", ""));
+    alice.expect_nothing();
     bob.send(error);
     let came = alice.receive().unwrap();
     assert_eq!(came.presence_type(), PresenceType::Error);
