@@ -1,9 +1,10 @@
 //! One connection, one task: the transport, the link and the sessions of the router.
 //!
 //! The task never waits for a shard. When a shard's channel is full, the stanza that did not fit
-//! is handed over in the background, and until it is taken the streams of that session are not
-//! read: flow control then stops the sender. In the other direction an outbox is drained only
-//! while little waits to be written.
+//! is handed over in the background, and until it is taken the connection is not read: flow
+//! control then stops the sender. All its streams stop together, because a conversation may move
+//! from one to another and must not overtake itself. In the other direction an outbox is drained
+//! only while little waits to be written.
 
 mod inward;
 mod outward;
@@ -16,22 +17,21 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Instant;
 
-use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use longwire_core::event::Down;
 use longwire_link::negotiate::Security;
 use longwire_link::sasl::SaslCondition;
-use longwire_link::{CloseReason, Code, Event, Link, SessionId, StreamId};
+use longwire_link::{CloseReason, Code, Event, Link, SessionId};
 use longwire_stanza::{StreamCondition, StreamError};
+use longwire_transport::{Carrier, Input, feed};
 use tokio::sync::watch;
 use tokio::time::Sleep;
 
 use crate::admission::Permit;
 use crate::answer::{self, Answer, Bound};
-use crate::limits::{NO_TIMER, WRITE_BACKLOG};
+use crate::limits::NO_TIMER;
 use crate::shared::{Shared, Stage};
 use crate::throttle::Throttle;
-use crate::transport::{Applied, Closing, Input, Transport};
 use inward::{Inward, Taken};
 use outward::{Outward, Ready};
 
@@ -43,7 +43,7 @@ struct Connection {
     shared: Arc<Shared>,
     peer: SocketAddr,
     permit: Permit,
-    transport: Transport,
+    carrier: Carrier,
     link: Link,
     /// From the client to the router.
     inward: Inward,
@@ -58,7 +58,7 @@ struct Connection {
     draining: bool,
     timer: Pin<Box<Sleep>>,
     input_first: bool,
-    closing: Option<Closing>,
+    closing: Option<Code>,
 }
 
 /// What woke the task.
@@ -75,7 +75,7 @@ enum Step {
 /// Serves a connection to its end.
 pub(crate) async fn serve(
     shared: Arc<Shared>,
-    transport: Transport,
+    carrier: Carrier,
     security: Security,
     peer: SocketAddr,
     permit: Permit,
@@ -88,7 +88,7 @@ pub(crate) async fn serve(
         shared,
         peer,
         permit,
-        transport,
+        carrier,
         link,
         inward: Inward::default(),
         outward: Outward::default(),
@@ -127,7 +127,7 @@ impl Connection {
         self.outward = Outward::default();
         self.binding.clear();
         let left = async { while self.leaving.next().await.is_some() {} };
-        tokio::join!(self.transport.finish(closing), left);
+        tokio::join!(self.carrier.close(closing), left);
     }
 
     /// Waits for whatever happens first. Input and output take turns when both are ready.
@@ -136,8 +136,8 @@ impl Connection {
     /// Nothing is lost when the future is dropped.
     async fn step(&mut self) -> Step {
         self.set_timer();
-        let Self { transport, answers, inward, outward, leaving, stage, timer, .. } = self;
-        let mut input = pin!(transport.next());
+        let Self { carrier, answers, inward, outward, leaving, stage, timer, .. } = self;
+        let mut input = pin!(carrier.next());
         let mut drained = pin!(stage.wait_for(|stage| *stage == Stage::Leaving));
         let (draining, input_first) = (self.draining, self.input_first);
         let step = poll_fn(|context| {
@@ -191,15 +191,8 @@ impl Connection {
     /// Carries out what the link decided, until it has nothing more to say.
     fn settle(&mut self) {
         loop {
-            while let Some(action) = self.link.poll_action() {
-                match self.transport.apply(action) {
-                    Applied::Done => {}
-                    Applied::Opened(ticket, answer) => {
-                        self.link.handle_opened(ticket, answer, now());
-                    }
-                    Applied::Close(closing) => self.closing = self.closing.or(Some(closing)),
-                }
-            }
+            let closing = self.carrier.apply_all(&mut self.link, now());
+            self.closing = self.closing.or(closing);
             let Some(event) = self.link.poll_event() else { return };
             self.take_event(event);
         }
@@ -231,8 +224,8 @@ impl Connection {
                 self.inward.add(session, bound.session);
                 self.outward.add(session, bound.outbox);
             }
-            Event::Stanza { session, stanza, stream } => {
-                if let Err(error) = self.inward.hand_over(session, stream, stanza) {
+            Event::Stanza { session, stanza, .. } => {
+                if let Err(error) = self.inward.hand_over(session, stanza) {
                     self.link.close(session, Some(error));
                 }
             }
@@ -267,53 +260,27 @@ impl Connection {
     }
 
     fn take_handover(&mut self, taken: Taken) {
-        match self.inward.finish_handover(taken) {
-            Ok(held) => {
-                for (stream, bytes) in held {
-                    self.take_chunk(stream, bytes);
-                }
-            }
-            Err((session, error)) => self.link.close(session, Some(error)),
+        if let Err((session, error)) = self.inward.finish_handover(taken) {
+            self.link.close(session, Some(error));
         }
     }
 
     fn take_input(&mut self, input: Input) {
         let now = now();
-        match input {
-            Input::Opened(stream, direction) => self.link.handle_stream(stream, direction, now),
-            Input::Bytes(stream, bytes) => {
+        match &input {
+            Input::Bytes(_, bytes) => {
                 let wait = self.throttle.as_ref().and_then(|t| t.spend(bytes.len(), now));
                 if let Some(wait) = wait {
                     self.inward.pause(now + wait);
                 }
-                self.take_chunk(stream, bytes);
             }
-            Input::Finished(stream) => {
-                self.inward.forget_stream(stream);
-                self.link.handle_finished(stream, now);
+            Input::Lost(orderly) => {
+                tracing::debug!(peer = %self.peer, orderly, "connection lost");
+                self.closing = Some(Code::None);
             }
-            Input::Reset(stream) => {
-                self.inward.forget_stream(stream);
-                self.link.handle_reset(stream, now);
-            }
-            Input::Stopped(stream) => self.link.handle_stopped(stream, now),
-            Input::Drained(stream) => self.link.handle_drained(stream, now),
-            Input::Secured(info) => self.link.handle_tls(*info, now),
-            Input::Written => {}
-            Input::Lost(why) => {
-                tracing::debug!(peer = %self.peer, why, "connection lost");
-                self.link.handle_lost();
-                self.closing = Some(Closing(Code::None));
-            }
+            _ => {}
         }
-    }
-
-    /// Gives bytes to the link, unless their session is stuck, and lets their stream rest.
-    fn take_chunk(&mut self, stream: StreamId, bytes: Bytes) {
-        let Some(bytes) = self.inward.admit(stream, bytes) else { return };
-        self.link.handle_bytes(stream, bytes, now());
-        self.settle();
-        self.inward.rest(stream);
+        feed(&mut self.link, input, now);
     }
 
     /// Sends what an outbox has, as long as little waits to be written.
@@ -340,15 +307,13 @@ impl Connection {
     }
 
     fn has_room(&self, session: SessionId) -> bool {
-        self.transport.backlog() < WRITE_BACKLOG && !self.link.is_congested(session)
+        !self.carrier.is_congested() && !self.link.is_congested(session)
     }
 
     /// Takes up reading and draining again where nothing stands against it.
     fn resume(&mut self) {
-        for stream in self.inward.readable(now()) {
-            self.transport.read_again(stream);
-        }
-        if self.transport.backlog() < WRITE_BACKLOG {
+        self.carrier.set_paused(self.inward.is_paused(now()));
+        if !self.carrier.is_congested() {
             let link = &self.link;
             self.outward.resume(|session| !link.is_congested(session));
         }

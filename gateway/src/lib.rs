@@ -19,7 +19,6 @@ mod server;
 mod shared;
 mod throttle;
 mod tls;
-mod transport;
 
 pub use config::Config;
 pub use dev::{DevCertificateError, self_signed};

@@ -9,13 +9,6 @@ pub(crate) const TLS_SESSIONS: usize = 4_096;
 /// Bytes of packets buffered for one QUIC handshake that has not been accepted yet.
 pub(crate) const INCOMING_BYTES: u64 = 32 * 1024;
 
-/// Bytes read from a transport at once.
-pub(crate) const READ_CHUNK: usize = 16 * 1024;
-
-/// Bytes waiting to be written on one connection above which its outboxes are not drained. A
-/// session's outbox then fills up, and the router applies its own policy to it.
-pub(crate) const WRITE_BACKLOG: usize = 256 * 1024;
-
 /// Password checks and other slow answers that run at once in the whole server.
 pub(crate) const SLOW_ANSWERS: usize = 64;
 
@@ -27,9 +20,6 @@ pub(crate) const DRAIN: Duration = Duration::from_secs(20);
 
 /// TCP connections that wait in the kernel for being accepted.
 pub(crate) const TCP_BACKLOG: i32 = 1_024;
-
-/// How long a closing connection may take to deliver its last words.
-pub(crate) const LINGER: Duration = Duration::from_secs(2);
 
 /// How far ahead a timer is set that has nothing to wait for.
 pub(crate) const NO_TIMER: Duration = Duration::from_secs(24 * 3_600);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use longwire_transport::Windows;
 use quinn::congestion::BbrConfig;
 use quinn::{AckFrequencyConfig, EndpointConfig, ServerConfig, TransportConfig, VarInt};
 use quinn_proto::HashedConnectionIdGenerator;
@@ -51,6 +52,15 @@ pub(crate) fn transport(profile: LinkProfile, limits: &Limits) -> TransportConfi
     config
 }
 
+/// What a bound client is granted.
+pub(crate) fn windows(limits: &Limits) -> Windows {
+    Windows {
+        bidi_streams: limits.quic_streams.into(),
+        uni_streams: limits.quic_streams.into(),
+        connection_bytes: u32::try_from(limits.quic_window.get()).unwrap_or(u32::MAX),
+    }
+}
+
 /// The endpoint settings: keys that survive a restart, so that a client of the previous process
 /// gets a stateless reset (RFC 9000 §10.3) and knows at once.
 pub(crate) fn endpoint(keys: &Keys, seed: Option<[u8; 32]>) -> EndpointConfig {
@@ -78,7 +88,7 @@ pub(crate) fn server(
 }
 
 /// A QUIC integer; values beyond 2^62 are cut there.
-pub(crate) fn var_int(value: u64) -> VarInt {
+fn var_int(value: u64) -> VarInt {
     VarInt::from_u64(value).unwrap_or(VarInt::MAX)
 }
 

@@ -174,8 +174,7 @@ async fn an_unknown_host_is_refused_in_the_handshake() {
         let mut config = rig.config("alice", transport);
         config.account = BareJid::new("alice@elsewhere.example").unwrap();
         let refused = Client::connect(config, Here::default()).await.unwrap_err();
-        let expected =
-            matches!(refused, ConnectError::Quic(_) | ConnectError::Network(_));
+        let expected = matches!(refused, ConnectError::Quic(_) | ConnectError::Network(_));
         assert!(expected, "{transport:?}: {refused:?}");
     }
 }

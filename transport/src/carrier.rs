@@ -24,6 +24,8 @@ pub enum Input {
     Drained(StreamId),
     /// TLS is established.
     Tls(TlsInfo),
+    /// The carrier is not congested any more.
+    Room,
     /// The transport is gone; `bool`: it was closed in good order.
     Lost(bool),
 }
@@ -38,6 +40,7 @@ pub fn feed(link: &mut Link, input: Input, now: Instant) {
         Input::Stopped(stream) => link.handle_stopped(stream, now),
         Input::Drained(stream) => link.handle_drained(stream, now),
         Input::Tls(tls) => link.handle_tls(tls, now),
+        Input::Room => {}
         Input::Lost(_) => link.handle_lost(),
     }
 }

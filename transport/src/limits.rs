@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-/// Bytes taken from a stream at once.
-pub(crate) const READ_BYTES: usize = 64 * 1024;
+/// Bytes taken from a QUIC stream at once. A paused connection holds so much of each stream.
+pub(crate) const READ_BYTES: usize = 16 * 1024;
 
 /// Bytes taken from a byte stream at once; an idle connection holds a buffer of this size.
 pub(crate) const RECORD_BYTES: usize = 4 * 1024;
 
-/// After so many inputs from open streams new streams are looked at first, once.
-pub(crate) const TURNS_BEFORE_ACCEPT: u32 = 32;
+/// Bytes after which a stream gives way to the others: all that a stream window can hold, so that
+/// whatever had arrived on the stream when its turn began is taken within that turn.
+pub(crate) const TURN_BYTES: usize = 256 * 1024;
 
 /// Bytes that wait for the transport; above it the caller should send nothing more.
 pub(crate) const BACKLOG_BYTES: usize = 256 * 1024;

@@ -1,19 +1,20 @@
 //! The streams of one QUIC connection.
 
+mod reader;
 mod writer;
 
 use std::{
-    collections::BTreeMap,
-    future::Future,
+    future::{Future, poll_fn},
     pin::{Pin, pin},
     task::{Context, Poll, Waker},
 };
 
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use longwire_link::{Action, Code, Direction, Refused, StreamId, Ticket, sasl::TlsInfo};
-use quinn::{Connection, ConnectionError, ReadError, RecvStream, SendStream, VarInt};
+use quinn::{Connection, ConnectionError, RecvStream, SendStream, VarInt};
 
 use crate::{Input, limits};
+use reader::Readers;
 use writer::Writer;
 
 /// What the peer is granted once it has logged in.
@@ -27,16 +28,6 @@ pub struct Windows {
     pub connection_bytes: u32,
 }
 
-/// A read of one stream: the stream comes back with what was read.
-type Reading = Pin<Box<dyn Future<Output = (RecvStream, Read)> + Send>>;
-
-enum Read {
-    Bytes(bytes::Bytes),
-    Finished,
-    Reset,
-    Lost,
-}
-
 /// What became of our half of a stream.
 type Watch = Pin<Box<dyn Future<Output = (StreamId, Option<bool>)> + Send>>;
 
@@ -44,15 +35,9 @@ type Watch = Pin<Box<dyn Future<Output = (StreamId, Option<bool>)> + Send>>;
 pub struct Quic {
     connection: Connection,
     raised: Windows,
-    reading: FuturesUnordered<Reading>,
-    parked: Vec<RecvStream>,
-    /// The stream that was read last: the caller may still want to stop it.
-    last: Option<RecvStream>,
-    turns: u32,
-    stops: BTreeMap<StreamId, Code>,
+    readers: Readers,
     watching: FuturesUnordered<Watch>,
     writer: Writer,
-    is_paused: bool,
 }
 
 impl Quic {
@@ -62,14 +47,9 @@ impl Quic {
         Self {
             connection,
             raised,
-            reading: FuturesUnordered::new(),
-            parked: Vec::new(),
-            last: None,
-            turns: 0,
-            stops: BTreeMap::new(),
+            readers: Readers::default(),
             watching: FuturesUnordered::new(),
             writer: Writer::default(),
-            is_paused: false,
         }
     }
 
@@ -85,41 +65,30 @@ impl Quic {
     }
 
     pub(crate) async fn next(&mut self) -> Input {
-        let connection = self.connection.clone();
-        if let Some(recv) = self.last.take() {
-            self.read_on(recv);
-        }
         loop {
-            if let Some(input) = self.accept_now() {
-                return input;
-            }
-            // Streams that are open go before new ones, so that what a conversation left on its
-            // old stream is taken before what it says on its next one.
+            let Self { connection, readers, watching, writer, .. } = self;
             tokio::select! {
                 biased;
-                Some((recv, read)) = self.reading.next(), if !self.reading.is_empty() => {
-                    if let Some(input) = self.take_read(recv, read) {
-                        return input;
-                    }
-                }
-                Some((stream, outcome)) = self.watching.next(), if !self.watching.is_empty() => {
-                    self.writer.forget(stream);
+                Some((stream, outcome)) = watching.next(), if !watching.is_empty() => {
+                    writer.forget(stream);
                     match outcome {
                         Some(true) => return Input::Stopped(stream),
                         Some(false) => return Input::Drained(stream),
                         None => {}
                     }
                 }
-                () = self.writer.progress(), if self.writer.is_busy() => {}
-                accepted = connection.accept_bi(), if !self.is_paused => match accepted {
+                () = poll_fn(|context| writer.poll_room(context)) => return Input::Room,
+                accepted = connection.accept_bi() => match accepted {
                     Ok((send, recv)) => return self.accept(Some(send), recv),
                     Err(error) => return lost(&error),
                 },
-                accepted = connection.accept_uni(), if !self.is_paused => match accepted {
+                accepted = connection.accept_uni() => match accepted {
                     Ok(recv) => return self.accept(None, recv),
                     Err(error) => return lost(&error),
                 },
-                error = connection.closed() => return lost(&error),
+                // After the accepts, so that no stream keeps new ones out; the readers see to it
+                // that a new stream is read after those that had something before it.
+                input = poll_fn(|context| readers.poll_next(context)) => return input,
             }
         }
     }
@@ -133,9 +102,7 @@ impl Quic {
             Action::Priority { stream, level } => self.writer.set_priority(stream, level),
             Action::Finish { stream } => self.writer.finish(stream),
             Action::Reset { stream, code } => self.writer.reset(stream, varint(code)),
-            Action::StopSending { stream, code } => {
-                self.stop(stream, code);
-            }
+            Action::StopSending { stream, code } => self.readers.stop(stream, varint(code)),
             Action::Raise => self.raise(),
             Action::StartTls | Action::Close { .. } => {}
         }
@@ -143,12 +110,7 @@ impl Quic {
     }
 
     pub(crate) fn set_paused(&mut self, is_paused: bool) {
-        self.is_paused = is_paused;
-        if !is_paused {
-            for recv in std::mem::take(&mut self.parked) {
-                self.read_on(recv);
-            }
-        }
+        self.readers.set_paused(is_paused);
     }
 
     pub(crate) fn is_congested(&self) -> bool {
@@ -159,12 +121,14 @@ impl Quic {
         let connection = self.connection.clone();
         let delivered = async {
             self.writer.finish_all();
-            while self.writer.is_busy() || !self.writer.is_empty() {
+            while !self.writer.is_empty() {
+                let Self { watching, writer, .. } = &mut self;
                 tokio::select! {
-                    () = self.writer.progress(), if self.writer.is_busy() => {}
-                    Some((stream, _)) = self.watching.next(), if !self.watching.is_empty() => {
-                        self.writer.forget(stream);
+                    biased;
+                    Some((stream, _)) = watching.next(), if !watching.is_empty() => {
+                        writer.forget(stream);
                     }
+                    () = poll_fn(|context| writer.poll_room(context)) => {}
                     _ = connection.closed() => return,
                 }
             }
@@ -176,29 +140,17 @@ impl Quic {
 
     /// Tries to open a stream; without credit there is none, and nobody waits.
     fn open(&mut self, direction: Direction) -> Option<StreamId> {
-        let connection = self.connection.clone();
         match direction {
             Direction::Bidi => {
-                let (send, recv) = now(connection.open_bi())?.ok()?;
-                self.read_on(recv);
+                let (send, recv) = now(self.connection.open_bi())?.ok()?;
+                self.readers.add(id(recv.id()), recv);
                 Some(self.add_sending(send))
             }
-            Direction::Uni => Some(self.add_sending(now(connection.open_uni())?.ok()?)),
+            Direction::Uni => {
+                let send = now(self.connection.open_uni())?.ok()?;
+                Some(self.add_sending(send))
+            }
         }
-    }
-
-    /// Busy streams must not keep new ones out for ever.
-    fn accept_now(&mut self) -> Option<Input> {
-        self.turns = self.turns.wrapping_add(1);
-        if self.is_paused || !self.turns.is_multiple_of(limits::TURNS_BEFORE_ACCEPT) {
-            return None;
-        }
-        let connection = self.connection.clone();
-        if let Some(Ok((send, recv))) = now(connection.accept_bi()) {
-            return Some(self.accept(Some(send), recv));
-        }
-        let recv = now(connection.accept_uni())?.ok()?;
-        Some(self.accept(None, recv))
     }
 
     fn accept(&mut self, send: Option<SendStream>, recv: RecvStream) -> Input {
@@ -207,7 +159,7 @@ impl Quic {
         if let Some(send) = send {
             self.add_sending(send);
         }
-        self.read_on(recv);
+        self.readers.add(stream, recv);
         Input::Opened(stream, direction)
     }
 
@@ -218,52 +170,6 @@ impl Quic {
             .push(Box::pin(async move { (stream, stopped.await.ok().map(|code| code.is_some())) }));
         self.writer.add(stream, send);
         stream
-    }
-
-    fn read_on(&mut self, mut recv: RecvStream) {
-        if self.is_paused {
-            return self.parked.push(recv);
-        }
-        self.reading.push(Box::pin(async move {
-            let read = match recv.read_chunk(limits::READ_BYTES, true).await {
-                Ok(Some(chunk)) => Read::Bytes(chunk.bytes),
-                Ok(None) => Read::Finished,
-                Err(ReadError::Reset(_)) => Read::Reset,
-                Err(_) => Read::Lost,
-            };
-            (recv, read)
-        }));
-    }
-
-    fn take_read(&mut self, mut recv: RecvStream, read: Read) -> Option<Input> {
-        let stream = id(recv.id());
-        if let Some(code) = self.stops.remove(&stream) {
-            let _ = recv.stop(varint(code));
-            return matches!(read, Read::Finished | Read::Reset).then_some(Input::Reset(stream));
-        }
-        match read {
-            Read::Bytes(bytes) => {
-                self.last = Some(recv);
-                Some(Input::Bytes(stream, bytes))
-            }
-            Read::Finished => Some(Input::Finished(stream)),
-            Read::Reset => Some(Input::Reset(stream)),
-            Read::Lost => None,
-        }
-    }
-
-    /// Stops a stream now, or when the read that has it comes back.
-    fn stop(&mut self, stream: StreamId, code: Code) {
-        let is_wanted = |recv: &mut RecvStream| id(recv.id()) == stream;
-        let found = self.last.take_if(is_wanted).or_else(|| {
-            let index = self.parked.iter_mut().position(is_wanted)?;
-            Some(self.parked.swap_remove(index))
-        });
-        match found {
-            // It fails only for streams that are over.
-            Some(mut recv) => drop(recv.stop(varint(code))),
-            None => drop(self.stops.insert(stream, code)),
-        }
     }
 
     fn raise(&self) {

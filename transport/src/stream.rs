@@ -11,7 +11,7 @@ use bytes::{Buf as _, BytesMut};
 use longwire_link::{Action, Refused, StreamId, Ticket, sasl::TlsInfo};
 use rustls::{ProtocolVersion, pki_types::ServerName};
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
     net::TcpStream,
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
@@ -116,8 +116,12 @@ impl ByteStream {
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Input> {
+        let was_congested = self.is_congested();
         if self.poll_write(cx).is_err() {
             return Poll::Ready(Input::Lost(false));
+        }
+        if was_congested && !self.is_congested() {
+            return Poll::Ready(Input::Room);
         }
         if self.is_paused {
             return Poll::Pending;
@@ -199,22 +203,29 @@ impl ByteStream {
         self.outgoing.len() >= limits::BACKLOG_BYTES
     }
 
+    /// Sends what waits, says goodbye, and lets the peer do the same: input that nobody read would
+    /// make the system throw our last words away.
     pub(crate) async fn close(mut self) {
         let outgoing = self.outgoing.split().freeze();
         let delivered = async {
             match &mut self.socket {
-                Socket::Plain(socket) => {
-                    socket.write_all(&outgoing).await?;
-                    socket.shutdown().await
-                }
-                Socket::Tls(socket) => {
-                    socket.write_all(&outgoing).await?;
-                    socket.shutdown().await
-                }
+                Socket::Plain(socket) => part(socket, &outgoing).await,
+                Socket::Tls(socket) => part(socket.as_mut(), &outgoing).await,
                 Socket::Gone => Ok(()),
             }
         };
-        // A peer that reads nothing does not hold us up.
+        // A peer that does neither read nor close does not hold us up.
         let _ = tokio::time::timeout(limits::CLOSE_WAIT, delivered).await;
     }
+}
+
+async fn part<S: AsyncRead + AsyncWrite + Unpin>(
+    socket: &mut S,
+    outgoing: &[u8],
+) -> io::Result<()> {
+    socket.write_all(outgoing).await?;
+    socket.shutdown().await?;
+    let mut unread = [0; limits::RECORD_BYTES];
+    while socket.read(&mut unread).await? > 0 {}
+    Ok(())
 }

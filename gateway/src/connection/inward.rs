@@ -1,4 +1,4 @@
-//! From the client to the router: stanzas to the home, and which streams may be read.
+//! From the client to the router: stanzas to the home, and whether more may be read.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
@@ -7,20 +7,15 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use bytes::Bytes;
 use longwire_core::event::Down;
 use longwire_core::{SendError, SessionRef};
-use longwire_link::{SessionId, StreamId};
+use longwire_link::SessionId;
 use longwire_stanza::{Stanza, StreamError};
 
 /// The sessions' inner ends.
 #[derive(Default)]
 pub(super) struct Inward {
     sessions: BTreeMap<SessionId, Session>,
-    /// Whose stanzas came on a stream. One entry per stream that the peer has open.
-    lanes: BTreeMap<StreamId, SessionId>,
-    /// Streams whose bytes were dealt with and that are not being read. One entry per stream.
-    resting: Vec<StreamId>,
     paused_until: Option<Instant>,
 }
 
@@ -28,11 +23,9 @@ struct Session {
     reference: Arc<SessionRef>,
     /// Runs while a stanza waits for room in the shard's channel: the session is stuck.
     handover: Option<Handover>,
-    /// Stanzas behind that one. They were parsed from bytes that had been read already: at most
-    /// one chunk per stream, all within the connection's flow-control window.
+    /// Stanzas behind that one. They were parsed from the one chunk that had been read already,
+    /// or had waited in the link for the end of the negotiation: both are bounded there.
     pending: VecDeque<Stanza>,
-    /// Chunks of this session's streams that came in while it was stuck, one per stream.
-    held: Vec<(StreamId, Bytes)>,
 }
 
 /// A stanza of this session was taken after a wait, or not.
@@ -46,8 +39,8 @@ type Handover = Pin<Box<dyn Future<Output = Result<(), SendError>> + Send>>;
 impl Inward {
     pub(super) fn add(&mut self, session: SessionId, reference: SessionRef) {
         let reference = Arc::new(reference);
-        let (pending, held) = (VecDeque::new(), Vec::new());
-        self.sessions.insert(session, Session { reference, handover: None, pending, held });
+        let pending = VecDeque::new();
+        self.sessions.insert(session, Session { reference, handover: None, pending });
     }
 
     /// Ends a session after what it has sent; the future does it.
@@ -57,7 +50,6 @@ impl Inward {
         down: Down,
     ) -> Option<Pin<Box<dyn Future<Output = ()> + Send>>> {
         let Session { reference, handover, pending, .. } = self.sessions.remove(&session)?;
-        self.lanes.retain(|_, owner| *owner != session);
         Some(Box::pin(async move {
             if let Some(handover) = handover
                 && handover.await.is_err()
@@ -79,13 +71,7 @@ impl Inward {
     ///
     /// # Errors
     /// The stream error that ends the session.
-    pub(super) fn hand_over(
-        &mut self,
-        id: SessionId,
-        stream: StreamId,
-        stanza: Stanza,
-    ) -> Result<(), StreamError> {
-        self.lanes.insert(stream, id);
+    pub(super) fn hand_over(&mut self, id: SessionId, stanza: Stanza) -> Result<(), StreamError> {
         let Some(session) = self.sessions.get_mut(&id) else { return Ok(()) };
         session.pending.push_back(stanza);
         session.go_on().map_err(SendError::stream_error)
@@ -102,39 +88,17 @@ impl Inward {
         Poll::Pending
     }
 
-    /// Goes on behind a stanza that had to wait. The chunks that were held back meanwhile are
-    /// returned once nothing waits any more.
+    /// Goes on behind a stanza that had to wait.
     ///
     /// # Errors
     /// The session to be ended, and the stream error for it.
-    pub(super) fn finish_handover(
-        &mut self,
-        taken: Taken,
-    ) -> Result<Vec<(StreamId, Bytes)>, (SessionId, StreamError)> {
+    pub(super) fn finish_handover(&mut self, taken: Taken) -> Result<(), (SessionId, StreamError)> {
         let id = taken.session;
-        let Some(session) = self.sessions.get_mut(&id) else { return Ok(Vec::new()) };
-        taken.result.and_then(|()| session.go_on()).map_err(|e| (id, e.stream_error()))?;
-        Ok(if session.is_stuck() { Vec::new() } else { std::mem::take(&mut session.held) })
+        let Some(session) = self.sessions.get_mut(&id) else { return Ok(()) };
+        taken.result.and_then(|()| session.go_on()).map_err(|error| (id, error.stream_error()))
     }
 
-    /// Passes a chunk on, or keeps it while the session of its stream is stuck.
-    pub(super) fn admit(&mut self, stream: StreamId, bytes: Bytes) -> Option<Bytes> {
-        let owner = self.lanes.get(&stream).and_then(|id| self.sessions.get_mut(id));
-        match owner {
-            Some(session) if session.is_stuck() => {
-                session.held.push((stream, bytes));
-                None
-            }
-            _ => Some(bytes),
-        }
-    }
-
-    /// A stream whose latest bytes were dealt with.
-    pub(super) fn rest(&mut self, stream: StreamId) {
-        self.resting.push(stream);
-    }
-
-    /// No stream is to be read before this time.
+    /// Nothing is to be read before this time.
     pub(super) fn pause(&mut self, until: Instant) {
         self.paused_until = self.paused_until.max(Some(until));
     }
@@ -143,22 +107,10 @@ impl Inward {
         self.paused_until
     }
 
-    /// The resting streams that may be read again; they rest no more.
-    pub(super) fn readable(&mut self, now: Instant) -> Vec<StreamId> {
-        if self.paused_until.is_some_and(|until| now < until) {
-            return Vec::new();
-        }
-        self.paused_until = None;
-        let Self { sessions, lanes, resting, .. } = self;
-        let stuck = |stream: &StreamId| {
-            lanes.get(stream).and_then(|id| sessions.get(id)).is_some_and(Session::is_stuck)
-        };
-        resting.extract_if(.., |stream| !stuck(stream)).collect()
-    }
-
-    pub(super) fn forget_stream(&mut self, stream: StreamId) {
-        self.lanes.remove(&stream);
-        self.resting.retain(|resting| *resting != stream);
+    /// Whether reading has to wait: for time to pass, or for a shard to have room.
+    pub(super) fn is_paused(&mut self, now: Instant) -> bool {
+        self.paused_until = self.paused_until.filter(|until| now < *until);
+        self.paused_until.is_some() || self.sessions.values().any(Session::is_stuck)
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use arc_swap::ArcSwap;
 use longwire_link::negotiate::{self, Security};
 use longwire_link::sasl::TlsInfo;
+use longwire_transport::{Carrier, Quic};
 use quinn::crypto::rustls::{HandshakeData, QuicServerConfig};
 use quinn::{Connection, Endpoint, Incoming, VarInt};
 use tokio::time::timeout;
@@ -18,11 +19,7 @@ use crate::connection;
 use crate::profile;
 use crate::server::ServeError;
 use crate::shared::Shared;
-use crate::tls::{
-    self, ALPN_CLIENT, CertificateTable, EXPORTER_LABEL, EXPORTER_LEN, Missing, Resolver,
-};
-use crate::transport::Transport;
-use crate::transport::quic::QuicTransport;
+use crate::tls::{self, ALPN_CLIENT, CertificateTable, Missing, Resolver};
 
 pub(super) fn open(
     listener: &Listener,
@@ -143,24 +140,18 @@ impl Door {
             Some(ALPN_CLIENT) => {
                 let info = self.describe(&connection, data.server_name.as_deref());
                 let security = Security::encrypted(negotiate::Transport::Quic, info);
-                let transport = QuicTransport::new(connection, &self.shared.limits);
-                let transport = Transport::Quic(Box::new(transport));
+                let windows = profile::windows(&self.shared.limits);
+                let carrier = Carrier::Quic(Box::new(Quic::new(connection, windows)));
                 let shared = Arc::clone(&self.shared);
-                connection::serve(shared, transport, security, peer, permit).await;
+                connection::serve(shared, carrier, security, peer, permit).await;
             }
             _ => connection.close(VarInt::from_u32(0), b"no such application"),
         }
     }
 
     fn describe(&self, connection: &Connection, name: Option<&str>) -> TlsInfo {
-        let mut exporter = [0; EXPORTER_LEN];
-        let exported = connection.export_keying_material(&mut exporter, EXPORTER_LABEL, b"");
         let end_point = self.certificates.load().end_point(name, Missing::Refuse);
-        TlsInfo {
-            exporter: exported.is_ok().then_some(exporter),
-            end_point: end_point.map(|value| value.to_vec()),
-            version13: true,
-        }
+        Quic::tls_info(connection, end_point)
     }
 }
 

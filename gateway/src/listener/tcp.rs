@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use longwire_link::negotiate::{self, Security};
-use longwire_link::sasl::TlsInfo;
-use rustls::{ProtocolVersion, ServerConnection};
+use longwire_transport::{ByteStream, Carrier, Upgrade};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -21,9 +20,9 @@ use crate::connection;
 use crate::limits::TCP_BACKLOG;
 use crate::server::ServeError;
 use crate::shared::Shared;
-use crate::tls::{self, CertificateTable, EXPORTER_LABEL, EXPORTER_LEN, Missing, Resolver};
-use crate::transport::Transport;
-use crate::transport::tcp::{TcpTransport, Upgrade};
+use crate::tls::{self, CertificateTable, Missing, Resolver};
+
+type TlsStream = tokio_rustls::TlsStream<TcpStream>;
 
 /// How long accepting pauses when the system has no file descriptors left.
 const EXHAUSTED: Duration = Duration::from_millis(100);
@@ -35,17 +34,15 @@ pub(super) fn open(
 ) -> Result<Opened, ServeError> {
     let resolver = Resolver::new(Arc::clone(ground.certificates), Missing::FirstHost);
     let certificates = Arc::clone(ground.certificates);
-    let upgrade = Upgrade {
-        acceptor: TlsAcceptor::from(tls::tcp_config(resolver)?),
-        describe: Arc::new(move |connection| describe(&certificates, connection)),
-    };
+    let acceptor = TlsAcceptor::from(tls::tcp_config(resolver)?);
     let failed =
         |reason| ServeError::Listen { address: listener.address, transport: "TCP", reason };
     let socket = listen(listener.address).map_err(failed)?;
     let address = socket.local_addr().map_err(failed)?;
     let door = Arc::new(Door {
         shared,
-        upgrade,
+        acceptor,
+        certificates,
         direct: listener.transport == TransportKind::Tls,
         plaintext: listener.plaintext,
     });
@@ -63,7 +60,8 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 struct Door {
     shared: Arc<Shared>,
-    upgrade: Upgrade,
+    acceptor: TlsAcceptor,
+    certificates: Arc<ArcSwap<CertificateTable>>,
     direct: bool,
     plaintext: bool,
 }
@@ -107,17 +105,22 @@ impl Door {
         if !self.direct {
             let mut security = Security::plaintext();
             security.loopback_plaintext = self.plaintext && peer.ip().to_canonical().is_loopback();
-            let transport = TcpTransport::plain(stream, Some(self.upgrade.clone()));
-            let transport = Transport::Tcp(Box::new(transport));
-            return connection::serve(shared, transport, security, peer, permit).await;
+            let upgrade = Upgrade::Accept(self.acceptor.clone());
+            let certificates = Arc::clone(&self.certificates);
+            let end_point = Box::new(move |stream: &TlsStream| end_point(&certificates, stream));
+            let stream = ByteStream::plain(stream, upgrade, end_point);
+            let carrier = Carrier::Stream(Box::new(stream));
+            return connection::serve(shared, carrier, security, peer, permit).await;
         }
         let limit = shared.limits.handshake_time.duration();
-        match timeout(limit, self.upgrade.acceptor.accept(stream)).await {
+        match timeout(limit, self.acceptor.accept(stream)).await {
             Ok(Ok(stream)) => {
-                let info = (self.upgrade.describe)(stream.get_ref().1);
+                let stream = TlsStream::Server(stream);
+                let end_point = end_point(&self.certificates, &stream);
+                let info = ByteStream::tls_info(&stream, end_point);
                 let security = Security::encrypted(negotiate::Transport::Tcp, info);
-                let transport = Transport::Tcp(Box::new(TcpTransport::tls(stream)));
-                connection::serve(shared, transport, security, peer, permit).await;
+                let carrier = Carrier::Stream(Box::new(ByteStream::tls(stream)));
+                connection::serve(shared, carrier, security, peer, permit).await;
             }
             Ok(Err(error)) => tracing::debug!(%peer, %error, "handshake failed"),
             Err(_) => tracing::debug!(%peer, "handshake took too long"),
@@ -125,14 +128,8 @@ impl Door {
     }
 }
 
-/// The channel binding values of a finished handshake.
-fn describe(certificates: &ArcSwap<CertificateTable>, connection: &ServerConnection) -> TlsInfo {
-    let exporter =
-        connection.export_keying_material([0; EXPORTER_LEN], EXPORTER_LABEL, Some(&[])).ok();
-    let end_point = certificates.load().end_point(connection.server_name(), Missing::FirstHost);
-    TlsInfo {
-        exporter,
-        end_point: end_point.map(|value| value.to_vec()),
-        version13: connection.protocol_version() == Some(ProtocolVersion::TLSv1_3),
-    }
+/// The `tls-server-end-point` value of the certificate that this connection was answered with.
+fn end_point(certificates: &ArcSwap<CertificateTable>, stream: &TlsStream) -> Option<Vec<u8>> {
+    let TlsStream::Server(stream) = stream else { return None };
+    certificates.load().end_point(stream.get_ref().1.server_name(), Missing::FirstHost)
 }

@@ -1,14 +1,8 @@
-//! Channel binding values: what ties a SASL exchange to this very TLS connection.
+//! The channel binding that is about the certificate; the stronger one comes from the connection.
 
 use aws_lc_rs::digest::{self, Algorithm, SHA224, SHA256, SHA384, SHA512};
 use x509_parser::prelude::{FromDer, X509Certificate};
 use x509_parser::signature_algorithm::SignatureAlgorithm;
-
-/// The exporter label of `tls-exporter` (RFC 9266 §4).
-pub(crate) const EXPORTER_LABEL: &[u8] = b"EXPORTER-Channel-Binding";
-
-/// The length of a `tls-exporter` value (RFC 9266 §4).
-pub(crate) const EXPORTER_LEN: usize = 32;
 
 /// The `tls-server-end-point` value of a certificate (RFC 5929 §4.1).
 ///

@@ -11,7 +11,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::server::ServerSessionMemoryCache;
 use rustls::version::{TLS12, TLS13};
 
-pub(crate) use binding::{EXPORTER_LABEL, EXPORTER_LEN, end_point};
+pub(crate) use binding::end_point;
 pub use identity::{IdentityError, identity_from_der, load_identity};
 pub(crate) use resolver::{CertificateTable, Missing, Resolver};
 

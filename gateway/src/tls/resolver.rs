@@ -50,8 +50,8 @@ impl CertificateTable {
     }
 
     /// The `tls-server-end-point` value of the certificate that answered `name`.
-    pub(crate) fn end_point(&self, name: Option<&str>, missing: Missing) -> Option<Arc<[u8]>> {
-        self.entry(name, missing)?.end_point.clone()
+    pub(crate) fn end_point(&self, name: Option<&str>, missing: Missing) -> Option<Vec<u8>> {
+        self.entry(name, missing)?.end_point.as_deref().map(<[u8]>::to_vec)
     }
 }
 

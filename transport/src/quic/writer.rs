@@ -1,92 +1,83 @@
 //! Our halves of the streams: bytes that wait are bounded by the caller's good will.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
-    future::Future,
+    collections::{BTreeMap, BTreeSet, VecDeque},
     pin::Pin,
+    task::{Context, Poll, Waker, ready},
 };
 
-use bytes::Bytes;
-use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use bytes::{Buf as _, Bytes};
 use longwire_link::StreamId;
 use quinn::{SendStream, VarInt};
 
-use super::now;
-
-/// A write that the stream's window did not take at once: the stream comes back after it.
-type Writing = Pin<Box<dyn Future<Output = (StreamId, SendStream, usize)> + Send>>;
+use crate::limits;
 
 /// Our halves of the streams.
 #[derive(Default)]
 pub(super) struct Writer {
     streams: BTreeMap<StreamId, Sending>,
-    writing: FuturesUnordered<Writing>,
+    /// Streams whose window did not take everything.
+    blocked: BTreeSet<StreamId>,
     backlog: usize,
 }
 
-/// One stream. While a write is under way it has the stream, and the rest queues here.
 struct Sending {
-    idle: Option<SendStream>,
+    stream: SendStream,
     queue: VecDeque<Bytes>,
     is_finished: bool,
-    level: i32,
-    reset: Option<VarInt>,
 }
 
 impl Writer {
-    pub(super) fn add(&mut self, stream: StreamId, send: SendStream) {
-        let sending = Sending {
-            idle: Some(send),
-            queue: VecDeque::new(),
-            is_finished: false,
-            level: 0,
-            reset: None,
-        };
-        self.streams.insert(stream, sending);
+    pub(super) fn add(&mut self, id: StreamId, stream: SendStream) {
+        let sending = Sending { stream, queue: VecDeque::new(), is_finished: false };
+        self.streams.insert(id, sending);
     }
 
     /// Sends `bytes`, after what already waits on that stream.
-    pub(super) fn write(&mut self, stream: StreamId, bytes: Bytes) {
-        let Some(sending) = self.streams.get_mut(&stream) else { return };
-        if sending.is_finished || sending.reset.is_some() {
+    pub(super) fn write(&mut self, id: StreamId, bytes: Bytes) {
+        let Some(sending) = self.streams.get_mut(&id) else { return };
+        if sending.is_finished || bytes.is_empty() {
             return;
         }
         self.backlog += bytes.len();
         sending.queue.push_back(bytes);
-        self.flush(stream);
+        self.flush(id);
     }
 
-    pub(super) fn set_priority(&mut self, stream: StreamId, level: i32) {
-        let Some(sending) = self.streams.get_mut(&stream) else { return };
-        sending.level = level;
-        if let Some(send) = &sending.idle {
+    pub(super) fn set_priority(&mut self, id: StreamId, level: i32) {
+        if let Some(sending) = self.streams.get(&id) {
             // It fails only for streams that are over.
-            let _ = send.set_priority(level);
+            let _ = sending.stream.set_priority(level);
         }
     }
 
-    pub(super) fn finish(&mut self, stream: StreamId) {
-        let Some(sending) = self.streams.get_mut(&stream) else { return };
-        sending.is_finished = true;
-        self.flush(stream);
+    pub(super) fn finish(&mut self, id: StreamId) {
+        let Some(sending) = self.streams.get_mut(&id) else { return };
+        if !sending.is_finished {
+            sending.is_finished = true;
+            self.flush(id);
+        }
     }
 
     pub(super) fn finish_all(&mut self) {
-        for stream in self.streams.keys().copied().collect::<Vec<_>>() {
-            self.finish(stream);
+        for id in self.streams.keys().copied().collect::<Vec<_>>() {
+            self.finish(id);
         }
     }
 
-    pub(super) fn reset(&mut self, stream: StreamId, code: VarInt) {
-        let Some(sending) = self.streams.get_mut(&stream) else { return };
-        sending.reset = Some(code);
-        self.flush(stream);
+    pub(super) fn reset(&mut self, id: StreamId, code: VarInt) {
+        if let Some(sending) = self.streams.get_mut(&id) {
+            // It fails only for streams that are over.
+            let _ = sending.stream.reset(code);
+        }
+        self.forget(id);
     }
 
     /// The stream is over, one way or another.
-    pub(super) fn forget(&mut self, stream: StreamId) {
-        if let Some(sending) = self.streams.remove(&stream) {
-            self.backlog -= sending.queue.iter().map(Bytes::len).sum::<usize>();
+    pub(super) fn forget(&mut self, id: StreamId) {
+        self.blocked.remove(&id);
+        if let Some(mut sending) = self.streams.remove(&id) {
+            sending.drop_queue(&mut self.backlog);
         }
     }
 
@@ -95,59 +86,57 @@ impl Writer {
         self.backlog
     }
 
-    pub(super) fn is_busy(&self) -> bool {
-        !self.writing.is_empty()
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.streams.is_empty()
     }
 
-    /// Waits until one of the blocked writes went through.
-    pub(super) async fn progress(&mut self) {
-        let Some((stream, send, written)) = self.writing.next().await else { return };
-        self.backlog = self.backlog.saturating_sub(written);
-        if let Some(sending) = self.streams.get_mut(&stream) {
-            let _ = send.set_priority(sending.level);
-            sending.idle = Some(send);
-            self.flush(stream);
-        }
+    /// Goes on with the blocked streams; ready when that has made room for more.
+    pub(super) fn poll_room(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let was_full = self.backlog >= limits::BACKLOG_BYTES;
+        let Self { streams, blocked, backlog } = self;
+        blocked.retain(|id| {
+            streams.get_mut(id).is_some_and(|s| s.poll_flush(context, backlog).is_pending())
+        });
+        let has_room = self.backlog < limits::BACKLOG_BYTES;
+        if was_full && has_room { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    fn flush(&mut self, stream: StreamId) {
-        let Some(sending) = self.streams.get_mut(&stream) else { return };
-        let Some(mut send) = sending.idle.take() else { return };
-        if let Some(code) = sending.reset {
-            let _ = send.reset(code);
-            return self.forget(stream);
-        }
-        while let Some(mut chunk) = sending.queue.pop_front() {
-            let before = chunk.len();
-            match now(send.write_chunks(std::slice::from_mut(&mut chunk))) {
-                Some(Ok(_)) => {
-                    self.backlog -= before - chunk.len();
-                    if !chunk.is_empty() {
-                        sending.queue.push_front(chunk);
+    /// Writes what the stream's window takes at once.
+    fn flush(&mut self, id: StreamId) {
+        let mut context = Context::from_waker(Waker::noop());
+        let Some(sending) = self.streams.get_mut(&id) else { return };
+        match sending.poll_flush(&mut context, &mut self.backlog) {
+            Poll::Ready(()) => self.blocked.remove(&id),
+            Poll::Pending => self.blocked.insert(id),
+        };
+    }
+}
+
+impl Sending {
+    /// Ready when nothing is left to be written.
+    fn poll_flush(&mut self, context: &mut Context<'_>, backlog: &mut usize) -> Poll<()> {
+        while let Some(chunk) = self.queue.front_mut() {
+            match ready!(Pin::new(&mut self.stream).poll_write(context, chunk)) {
+                Ok(written) => {
+                    *backlog -= written;
+                    chunk.advance(written);
+                    if chunk.is_empty() {
+                        self.queue.pop_front();
                     }
                 }
                 // Stopped or lost; the watch on the stream tells.
-                Some(Err(_)) => {
-                    self.backlog -= before;
-                    return self.forget(stream);
-                }
-                None => {
-                    self.writing.push(Box::pin(async move {
-                        let _ = send.write_chunk(chunk).await;
-                        (stream, send, before)
-                    }));
-                    return;
-                }
+                Err(_) => self.drop_queue(backlog),
             }
         }
-        if sending.is_finished {
+        if self.is_finished {
             // A second FIN is no harm.
-            let _ = send.finish();
+            let _ = self.stream.finish();
         }
-        sending.idle = Some(send);
+        Poll::Ready(())
+    }
+
+    fn drop_queue(&mut self, backlog: &mut usize) {
+        *backlog -= self.queue.iter().map(Bytes::len).sum::<usize>();
+        self.queue.clear();
     }
 }
