@@ -82,7 +82,9 @@ impl Registrar {
     /// Adds a feature with its configuration.
     pub fn add<F: Feature>(&mut self) -> &mut Self {
         let config = self.configure::<F>();
-        self.install(F::new(config))
+        self.begin(F::NAME);
+        Arc::new(F::new(config)).install(self);
+        self
     }
 
     /// Adds a feature that was made elsewhere; a table `[feature.NAME]` is still checked.

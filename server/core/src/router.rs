@@ -155,7 +155,7 @@ impl Router {
         }
         self.notice_changes().await;
         let (reply, bound) = oneshot::channel();
-        let bind = Bind { account: account.clone(), resource, reply };
+        let bind = Bind { account: account.clone(), resource, looked: false, reply };
         self.shard(account)
             .ok_or_else(gone)?
             .send(Command::Bind(bind))

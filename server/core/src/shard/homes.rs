@@ -24,7 +24,7 @@ impl Shard {
         match self.homes.get_mut(account) {
             Some(Place::Loaded(home)) => {
                 // An account that did not exist may have been created by another process.
-                let again = matches!(input, Input::Bind(_))
+                let again = matches!(&input, Input::Bind(bind) if !bind.looked)
                     && home.sessions.is_empty()
                     && home.written <= self.durable
                     && !home.exists(self.shared.registry.marker);
@@ -53,7 +53,10 @@ impl Shard {
     }
 
     /// Starts to read a home for its first input.
-    fn load(&mut self, account: &BareJid, input: Input) {
+    fn load(&mut self, account: &BareJid, mut input: Input) {
+        if let Input::Bind(bind) = &mut input {
+            bind.looked = true;
+        }
         if self.load_ids.len() + self.load_queue.len() >= self.shared.limits.loading {
             return self.turn_away(input, Condition::ResourceConstraint);
         }

@@ -87,6 +87,8 @@ pub(crate) enum Command {
 pub(crate) struct Bind {
     pub(crate) account: BareJid,
     pub(crate) resource: Option<FullJid>,
+    /// The store was asked for this request whether the account exists.
+    pub(crate) looked: bool,
     pub(crate) reply: oneshot::Sender<Result<(SessionRef, Outbox), StanzaError>>,
 }
 
