@@ -5,17 +5,21 @@
 //! [`Turn::erase_account`](longwire_core::Turn::erase_account), so that its sessions end and its
 //! contacts learn of it.
 
-use crate::credential::{Credential, Mechanism, Password};
+use crate::credential::{Credential, Decoys, Mechanism, Password};
 use crate::limits::SALT_BYTES;
 use longwire_stanza::{BareJid, JidError};
 use longwire_store::record::{Reader, put_bytes, put_u64};
 use longwire_store::{Batch, Record, RecordError, Store, StoreError, Table, TableInfo};
+use zeroize::Zeroizing;
 
 /// The accounts: one row for each that exists.
 pub const ACCOUNTS: Table<(), Account> = Table::account("accounts", 1);
 
 /// The keys of an account's password, by mechanism.
 pub const CREDENTIALS: Table<u8, Credential> = Table::account("accounts_credentials", 1);
+
+/// The key under which unknown accounts get their decoys; it stays, so that their salts do.
+pub const DECOY_KEY: Table<(), Vec<u8>> = Table::global("accounts_decoy_key", 1);
 
 /// Random bytes that a new password needs: one salt for each mechanism.
 pub const ENTROPY_BYTES: usize = SALT_BYTES * Mechanism::ALL.len();
@@ -245,6 +249,29 @@ pub async fn verify_password(
     Ok(credential.is_some_and(|credential| credential.matches(password)))
 }
 
+/// The decoys of this server. The first call keeps the random bytes as their key, later calls
+/// find that key again.
+///
+/// # Errors
+/// The store cannot be read or written.
+///
+/// # Cancel safety
+/// Cancelled, the key is kept or not; call again.
+pub async fn decoys(
+    store: &Store,
+    iterations: u32,
+    entropy: [u8; 32],
+) -> Result<Decoys, AccountError> {
+    let kept = store.get(&DECOY_KEY, "", &()).await?.map(Zeroizing::new);
+    if let Some(key) = kept.and_then(|key| key.as_slice().try_into().ok()) {
+        return Ok(Decoys::new(key, iterations));
+    }
+    let mut batch = Batch::new();
+    batch.put(&DECOY_KEY, "", &(), &entropy.to_vec());
+    store.commit(batch).await?;
+    Ok(Decoys::new(entropy, iterations))
+}
+
 fn put_password(batch: &mut Batch, account: &BareJid, new: NewPassword<'_>) {
     let salts = new.entropy.chunks_exact(SALT_BYTES);
     for (mechanism, fresh) in Mechanism::ALL.into_iter().zip(salts) {
@@ -264,7 +291,11 @@ mod tests {
     const NOTES: Table<(), String> = Table::account("notes", 1);
     const ENTROPY: [u8; ENTROPY_BYTES] = [7; ENTROPY_BYTES];
 
-    fn tables() -> [TableInfo; 3] {
+    fn tables() -> [TableInfo; 4] {
+        [ACCOUNTS.info(), CREDENTIALS.info(), DECOY_KEY.info(), NOTES.info()]
+    }
+
+    fn account_tables() -> [TableInfo; 3] {
         [ACCOUNTS.info(), CREDENTIALS.info(), NOTES.info()]
     }
 
@@ -344,11 +375,14 @@ mod tests {
         let mut batch = Batch::new();
         batch.put(&NOTES, alice.as_str(), &(), &"canary".to_owned());
         store.commit(batch).await.unwrap();
-        delete(&store, &alice, &tables()).await.unwrap();
-        assert!(store.load_owner(&tables(), alice.as_str()).await.unwrap().is_empty());
+        delete(&store, &alice, &account_tables()).await.unwrap();
+        assert!(store.load_owner(&account_tables(), alice.as_str()).await.unwrap().is_empty());
         assert!(!verify_password(&store, &alice, &password("wonderland")).await.unwrap());
         assert!(verify_password(&store, &bob, &password("builder")).await.unwrap());
-        assert!(matches!(delete(&store, &alice, &tables()).await, Err(AccountError::Unknown)));
+        assert!(matches!(
+            delete(&store, &alice, &account_tables()).await,
+            Err(AccountError::Unknown)
+        ));
     }
 
     #[tokio::test]
@@ -363,6 +397,17 @@ mod tests {
         let second = list(&store, first.last(), 2).await.unwrap();
         assert_eq!(second, [jid("carol@a.example")]);
         assert!(list(&store, second.last(), 2).await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_unknown_account_keeps_its_salt_over_a_restart() {
+        let store = store();
+        let salt =
+            |decoys: &Decoys| *decoys.credential("nobody@a.example", Mechanism::ScramSha256).salt();
+        let before = decoys(&store, ITERATIONS_MIN, [1; 32]).await.unwrap();
+        let after = decoys(&store, ITERATIONS_MIN, [2; 32]).await.unwrap();
+        assert_eq!(salt(&before), salt(&after));
+        assert_ne!(salt(&before), salt(&Decoys::new([2; 32], ITERATIONS_MIN)));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Declares the tables of accounts and what an operator may set.
 
-use crate::account::{ACCOUNTS, CREDENTIALS};
+use crate::account::{ACCOUNTS, CREDENTIALS, DECOY_KEY};
 use crate::limits::{ITERATIONS_DEFAULT, ITERATIONS_MAX, ITERATIONS_MIN};
 use longwire_core::{Feature, Registrar};
 use serde::Deserialize;
@@ -65,6 +65,7 @@ impl Feature for Accounts {
         r.rfc(7677);
         r.account_marker(&ACCOUNTS);
         r.table_on_disk(&CREDENTIALS);
+        r.table(&DECOY_KEY);
     }
 }
 

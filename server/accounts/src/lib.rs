@@ -11,8 +11,8 @@ pub mod limits;
 pub mod throttle;
 
 pub use account::{
-    ACCOUNTS, AccountError, CREDENTIALS, ENTROPY_BYTES, NewPassword, create, credential, delete,
-    exists, list, set_password, verify_password,
+    ACCOUNTS, AccountError, CREDENTIALS, DECOY_KEY, ENTROPY_BYTES, NewPassword, create, credential,
+    decoys, delete, exists, list, set_password, verify_password,
 };
 pub use credential::{Credential, Decoys, Mechanism, Password, PasswordError};
 pub use feature::{Accounts, AccountsConfig, Iterations, IterationsError};

@@ -31,3 +31,21 @@ pub fn features(r: &mut Registrar) {
     r.add::<time::Time>();
     r.add::<version::Version>();
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use longwire_core::testkit::Scene;
+    use longwire_core::xml::Element;
+
+    //= test RFC 6121 §2.6.1 and §3.4.1
+    #[test]
+    fn versions_and_pre_approval_are_offered_to_clients() {
+        let offered = Scene::registry(features).stream_features();
+        for (ns, name) in
+            [("urn:xmpp:features:rosterver", "ver"), ("urn:xmpp:features:pre-approval", "sub")]
+        {
+            assert!(offered.contains(&Element::new(ns, name)), "{ns}");
+        }
+    }
+}
