@@ -33,7 +33,14 @@ class Person(slixmpp.ClientXMPP):
         self._changed = asyncio.Event()
         for plugin in ("xep_0030", "xep_0092", "xep_0199"):
             self.register_plugin(plugin)
-        for event in ("message", "presence", "roster_update", "session_start", "failed_all_auth"):
+        for event in (
+            "message",
+            "message_error",
+            "presence",
+            "roster_update",
+            "session_start",
+            "failed_all_auth",
+        ):
             self.add_event_handler(event, lambda stanza, event=event: self._saw(event, stanza))
 
     def _saw(self, event, stanza):
@@ -258,8 +265,12 @@ async def presence_follows_logout(settings, transport):
             alice.send_presence(pto=bob.boundjid.bare, ptype="subscribed")
             await bob.presence(alice.boundjid.bare, "available")
             gone = alice.boundjid.full
-        seen = await bob.presence(settings.jid("alice"), "unavailable")
-        expect(seen["from"].full == gone, f"from {gone}: {seen}")
+        await bob.until(
+            lambda event, stanza: event == "presence"
+            and stanza["type"] == "unavailable"
+            and stanza["from"].full == gone,
+            f"the departure of {gone}",
+        )
 
 
 async def messages_in_both_directions(settings, transport):
@@ -276,9 +287,9 @@ async def messages_in_both_directions(settings, transport):
 async def a_message_to_nobody_bounces(settings, transport):
     async with online(settings, ("alice", transport)) as (alice,):
         alice.send_message(mto=f"nobody-here@{settings.domain}", mbody="hello?", mtype="chat")
-        await alice.until(
-            lambda event, stanza: event == "message" and stanza["type"] == "error", "the bounce"
-        )
+        bounce = await alice.until(lambda event, _: event == "message_error", "the bounce")
+        condition = bounce["error"]["condition"]
+        expect(condition == "service-unavailable", f"service-unavailable, not {bounce}")
 
 
 # --- with longwire's own clients

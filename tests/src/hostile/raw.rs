@@ -129,16 +129,8 @@ impl RawClient {
     /// # Errors
     /// When the peer closes or stays silent first.
     pub async fn until(&mut self, pattern: &str) -> Result<String, RawError> {
-        loop {
-            if let Some(at) = find(&self.received, pattern.as_bytes()) {
-                let rest = self.received.split_off(at + pattern.len());
-                let taken = std::mem::replace(&mut self.received, rest);
-                return Ok(String::from_utf8_lossy(&taken).into_owned());
-            }
-            if !self.more(pattern).await? {
-                return Err(RawError::Closed { wanted: pattern.into(), received: self.so_far() });
-            }
-        }
+        let end = |received: &[u8]| find(received, pattern.as_bytes());
+        self.take(pattern, |received| end(received).map(|at| at + pattern.len())).await
     }
 
     /// Waits until the peer closes; returns everything that came.
@@ -185,10 +177,27 @@ impl RawClient {
     /// # Errors
     /// When none comes.
     pub async fn stream_error(&mut self) -> Result<String, RawError> {
-        let text = self.until("</stream:error>").await?;
-        condition(&text)
-            .map(ToOwned::to_owned)
-            .ok_or_else(|| RawError::Closed { wanted: "a condition".into(), received: text })
+        let whole = |received: &[u8]| stream_error(&String::from_utf8_lossy(received)).map(|e| e.1);
+        let text = self.take("a stream error", whole).await?;
+        Ok(stream_error(&text).map(|error| error.0).unwrap_or_default())
+    }
+
+    /// Waits until `end` finds the end of something; returns and takes everything up to there.
+    async fn take(
+        &mut self,
+        wanted: &str,
+        end: impl Fn(&[u8]) -> Option<usize>,
+    ) -> Result<String, RawError> {
+        loop {
+            if let Some(end) = end(&self.received) {
+                let rest = self.received.split_off(end);
+                let taken = std::mem::replace(&mut self.received, rest);
+                return Ok(String::from_utf8_lossy(&taken).into_owned());
+            }
+            if !self.more(wanted).await? {
+                return Err(RawError::Closed { wanted: wanted.into(), received: self.so_far() });
+            }
+        }
     }
 
     fn so_far(&self) -> String {
@@ -282,11 +291,23 @@ fn authenticate(user: &str, password: &str) -> String {
     )
 }
 
-/// The condition of a stream error: the first child's name (RFC 6120 §4.9.2).
-fn condition(text: &str) -> Option<&str> {
-    let error = text.get(text.find("<stream:error")?..)?;
-    let child = error.get(error.find('>')? + 1..)?.trim_start().strip_prefix('<')?;
-    child.split([' ', '/', '>']).next()
+/// The condition of a complete stream error, its first child's name, and where the error ends.
+///
+/// With the usual prefix or with the streams namespace as its default: RFC 6120 §4.8.5, §4.9.2.
+fn stream_error(text: &str) -> Option<(String, usize)> {
+    const OPENINGS: [(&str, &str); 3] = [
+        ("<stream:error", "</stream:error>"),
+        ("<error xmlns=\"http://etherx.jabber.org/streams\"", "</error>"),
+        ("<error xmlns='http://etherx.jabber.org/streams'", "</error>"),
+    ];
+    OPENINGS.iter().find_map(|(open, close)| {
+        let start = text.find(open)?;
+        let error = text.get(start..)?;
+        let end = error.find(close)?;
+        let child = error.get(error.find('>')? + 1..end)?.trim_start().strip_prefix('<')?;
+        let condition = child.split([' ', '/', '>']).next()?;
+        Some((condition.to_owned(), start + end + close.len()))
+    })
 }
 
 fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
@@ -335,10 +356,19 @@ mod tests {
     fn the_condition_of_a_stream_error_is_read() {
         run(HOUR, async {
             let (mut client, mut server) = pair();
-            let error = "<stream:error><policy-violation \
-                         xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
-            server.write_all(error.as_bytes()).await.unwrap();
-            assert_eq!(client.stream_error().await.unwrap(), "policy-violation");
+            for (open, close) in [
+                ("<stream:error>", "</stream:error>"),
+                ("<error xmlns='http://etherx.jabber.org/streams'>", "</error>"),
+            ] {
+                let condition = "<reset xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>";
+                let stanza = "<iq type='error'><error type='cancel'><gone/></error></iq>";
+                for part in [stanza, open, condition, close] {
+                    server.write_all(part.as_bytes()).await.unwrap();
+                }
+                assert_eq!(client.stream_error().await.unwrap(), "reset");
+            }
+            server.write_all(b"</stream:stream>").await.unwrap();
+            assert_eq!(client.until("</stream:stream>").await.unwrap(), "</stream:stream>");
         });
     }
 

@@ -123,7 +123,7 @@ pub const XML: &[Hostile] = &[
         &["restricted-xml", "not-well-formed"],
         RULE_RESTRICTED
     ),
-    malformed!("a wrong end tag", "<message><body></message>"),
+    malformed!("a wrong end tag", "<message><body></message></body>"),
     malformed!("crossed tags", "<message><a><b></a></b></message>"),
     malformed!("an end tag in another case", "<message></Message>"),
     malformed!("an end tag with an attribute", "<message></message a='1'>"),
@@ -397,7 +397,7 @@ pub const ACCEPTED: &[(&str, &str)] = &[
         "<iq\n type='get'\r\n id='control'\t><ping xmlns='urn:xmpp:ping'\n/></iq\n>",
     ),
     (
-        "white space and a key that is kept alive",
+        "white space around a stanza",
         " \n\t <iq type='get' id='control'><ping xmlns='urn:xmpp:ping'/></iq> \n",
     ),
     (
