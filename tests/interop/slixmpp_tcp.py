@@ -301,12 +301,13 @@ async def longwire_send_reaches_a_stock_client(settings, transport):
         await bob.chat(settings.jid("alice"), "from the command line")
 
 
-async def longwire_send_fails_with_a_code_for_nobody(settings, transport):
-    del transport
-    process = await spawn(settings, settings.send_command, "alice", wrong_password=True)
-    process.stdin.close()
-    code = await asyncio.wait_for(process.wait(), WAIT_SECONDS)
-    expect(code != 0, "a wrong password is not a success")
+async def longwire_send_fails_with_a_wrong_password(settings, transport):
+    async with online(settings, ("bob", transport)):
+        # The same command with the right password works: the failure below is the password's.
+        await send(settings, "alice", settings.jid("bob"), "x")
+        process = await spawn(settings, settings.send_command, "alice", wrong_password=True)
+        out, _ = await asyncio.wait_for(process.communicate(), WAIT_SECONDS)
+        expect(process.returncode == 1, f"exit status 1, not {process.returncode}: {out.decode()}")
 
 
 async def longwire_chat_talks_with_a_stock_client(settings, transport):
@@ -367,7 +368,7 @@ CHECKS = [
         messages_in_both_directions,
         a_message_to_nobody_bounces,
         longwire_send_reaches_a_stock_client,
-        longwire_send_fails_with_a_code_for_nobody,
+        longwire_send_fails_with_a_wrong_password,
         longwire_chat_talks_with_a_stock_client,
     )
     for pair in on_each_transport(check)
