@@ -1,6 +1,6 @@
 //! Documents that are derived from the registered features, never written by hand.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{collections::BTreeSet, fs, path::PathBuf, process::Command};
 
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
@@ -106,13 +106,9 @@ fn table(features: &[Value]) -> String {
         let xeps = xeps.iter().map(|xep| format!("XEP-{:04} {}", xep.number, xep.version));
         let specifications: Vec<_> = rfcs.chain(xeps).collect();
         let disco = feature["disco"].as_array().map(Vec::as_slice).unwrap_or_default();
-        let disco: Vec<_> = disco
-            .iter()
-            .filter_map(|entry| {
-                let text = entry["feature"].as_str().or_else(|| entry.as_str())?;
-                Some(format!("`{text}`"))
-            })
-            .collect();
+        let names = disco.iter().filter_map(|pair| pair[1].as_str());
+        let names: BTreeSet<_> = names.map(|name| format!("`{name}`")).collect();
+        let disco: Vec<_> = names.into_iter().collect();
         out += &format!(
             "| {} | {} | {} |\n",
             feature["name"].as_str().unwrap_or_default(),
