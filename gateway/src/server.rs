@@ -287,6 +287,9 @@ fn negotiation(config: &Config, registry: &Registry, keys: &Keys) -> negotiate::
     let idle = u32::try_from(limits.idle_time.duration().as_secs()).ok();
     negotiation.iterations = features::iterations(config);
     negotiation.extra_features = registry.stream_features();
+    negotiation.elements_before.stanza_bytes = limits.stanza_unauthenticated.as_len();
+    negotiation.elements_after.stanza_bytes = limits.stanza.as_len();
+    negotiation.login_wait = limits.authentication_time.duration();
     negotiation.limits_before =
         Some(StreamLimits { max_bytes: bytes(limits.stanza_unauthenticated), idle_seconds: None });
     negotiation.limits_after =

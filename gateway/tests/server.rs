@@ -1,5 +1,7 @@
 //! A whole server on real sockets, and real clients.
 
+#![allow(clippy::unwrap_used)] // Helpers of tests are tests.
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -315,4 +317,43 @@ async fn an_account_above_its_rate_is_slowed_down_and_loses_nothing() {
     }
     // 300 kB at 200 kB/s with 16 KiB and one chunk ahead: at least a second.
     assert!(started.elapsed() >= Duration::from_secs(1), "{:?}", started.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_stanza_beyond_the_configured_size_ends_the_stream() {
+    let limits = Limits {
+        stanza_unauthenticated: longwire_gateway::config::ByteSize::bytes(12_000),
+        ..Limits::unmetered()
+    };
+    let rig = Rig::start(limits).await;
+    for (size, refused) in [(11_999, false), (12_000, false), (12_001, true)] {
+        let mut stream = TcpStream::connect(rig.address(Transport::Plaintext)).await.unwrap();
+        greet(&mut stream).await;
+        let start = "<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>";
+        let end = "</auth>";
+        let filler = "A".repeat(size - start.len() - end.len());
+        let request = format!("{start}{filler}{end}</stream:stream>");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut said = String::new();
+        let read = tokio::time::timeout(PATIENCE, stream.read_to_string(&mut said)).await;
+        read.expect("the stream ends").unwrap();
+        assert_eq!(said.contains("policy-violation"), refused, "{size}: {said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_log_in_in_time_is_told_so() {
+    let text = "[[host]]\nname = \"localhost\"\n[[listener]]\ntransport = \"starttls\"\n\
+                address = \"127.0.0.1:0\"\nplaintext = \"loopback\"\n\
+                [limits]\nauthentication_time = \"200ms\"\n";
+    let config = Config::parse("longwire.toml".as_ref(), text).unwrap();
+    let memory = Some(MemoryOptions::default());
+    let environment = Environment { memory, ..Environment::default() };
+    let server = Server::start(config, environment).await.unwrap();
+    let mut stream = TcpStream::connect(server.addresses()[0].1).await.unwrap();
+    greet(&mut stream).await;
+    let mut said = String::new();
+    let read = tokio::time::timeout(PATIENCE, stream.read_to_string(&mut said)).await;
+    read.expect("the stream ends").unwrap();
+    assert!(said.contains("connection-timeout"), "{said}");
 }

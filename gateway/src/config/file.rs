@@ -80,7 +80,7 @@ impl Default for LogTable {
 pub(super) fn parse(path: &Path, text: &str) -> Result<Config, ConfigError> {
     let source = Source::new(path, text);
     let file: File = toml::from_str(text).map_err(|error| syntax(&source, &error))?;
-    let base = path.parent().unwrap_or(Path::new(""));
+    let base = path.parent().unwrap_or_else(|| Path::new(""));
     let mut checks = Checks { source: &source, base, problems: Vec::new() };
     let listeners = checks.listeners(&file.listener);
     let tls_required = listeners.iter().any(|l| !l.plaintext);

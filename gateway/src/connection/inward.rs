@@ -137,3 +137,94 @@ impl Session {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::time::Duration;
+
+    use longwire_accounts::{ENTROPY_BYTES, NewPassword, Password};
+    use longwire_core::{Hosts, Limits, Outbox, Router, RouterConfig, TokioClock};
+    use longwire_stanza::{BareJid, IqType};
+    use longwire_store::{MemoryOptions, Store};
+    use longwire_xml::Element;
+
+    use super::*;
+
+    const SESSION: SessionId = SessionId(0);
+
+    /// A session whose shard has room for one input.
+    async fn session() -> (Inward, Outbox, Router) {
+        let registry = crate::features::default_registry().unwrap();
+        let store = Store::memory(&registry.tables(), MemoryOptions::default()).unwrap();
+        let alice = BareJid::new("alice@a.example").unwrap();
+        let password = Password::new("x").unwrap();
+        let entropy = [1; ENTROPY_BYTES];
+        let new = NewPassword { password: &password, iterations: 0, entropy: &entropy };
+        longwire_accounts::create(&store, &alice, new, 0).await.unwrap();
+        let config = RouterConfig {
+            hosts: Hosts::new([BareJid::new("a.example").unwrap()]),
+            shards: 1,
+            limits: Limits { shard_input: 1, ..Limits::default() },
+        };
+        let clock = Arc::new(TokioClock::new(0));
+        let router = Router::start(config, registry, store, clock, [0; 32]).await.unwrap();
+        let (reference, outbox) = router.bind(&alice, None).await.unwrap();
+        let mut inward = Inward::default();
+        inward.add(SESSION, reference);
+        (inward, outbox, router)
+    }
+
+    fn ping(id: usize) -> Stanza {
+        let payload = Element::new("urn:xmpp:ping", "ping");
+        Stanza::iq(IqType::Get).id(&id.to_string()).child(payload).build()
+    }
+
+    // The shard cannot run before this task waits: everything in between is one moment.
+    #[tokio::test]
+    async fn a_full_shard_stops_the_reading_and_nothing_is_lost_or_reordered() {
+        let (mut inward, mut outbox, _router) = session().await;
+        let now = crate::connection::now();
+        inward.hand_over(SESSION, ping(0)).unwrap();
+        assert!(!inward.is_paused(now));
+        for id in 1..10 {
+            inward.hand_over(SESSION, ping(id)).unwrap();
+            assert!(inward.is_paused(now), "after {id}");
+        }
+        while inward.is_paused(now) {
+            let taken = poll_fn(|context| inward.poll_taken(context)).await;
+            inward.finish_handover(taken).map_err(|(_, error)| error).unwrap();
+        }
+        for id in 0..10 {
+            let answer = outbox.recv().await.unwrap().stanza;
+            assert_eq!(answer.id(), Some(id.to_string().as_str()));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_session_that_leaves_in_good_order_leaves_what_it_said() {
+        let (mut inward, mut outbox, _router) = session().await;
+        for id in 0..10 {
+            inward.hand_over(SESSION, ping(id)).unwrap();
+        }
+        inward.remove(SESSION, Down::Closed).unwrap().await;
+        let mut answers = 0;
+        while outbox.recv().await.is_some() {
+            answers += 1;
+        }
+        assert_eq!(answers, 10);
+    }
+
+    #[tokio::test]
+    async fn a_pause_ends_by_itself() {
+        let mut inward = Inward::default();
+        let now = crate::connection::now();
+        let until = now + Duration::from_millis(10);
+        inward.pause(until);
+        inward.pause(now);
+        assert!(inward.is_paused(now));
+        assert_eq!(inward.paused_until(), Some(until));
+        assert!(!inward.is_paused(until));
+        assert_eq!(inward.paused_until(), None);
+    }
+}

@@ -11,11 +11,12 @@ mod session;
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use bytes::{Bytes, BytesMut};
 use longwire_stanza::{BareJid, FullJid, Stanza, StreamCondition, StreamError};
+use longwire_xml::Limits;
 
 use crate::{
     limits,
@@ -121,6 +122,23 @@ enum End {
     Client(Option<Box<negotiate::ClientConfig>>),
 }
 
+impl End {
+    fn bounds(&self) -> Bounds {
+        match self {
+            Self::Server(config) => Bounds {
+                before: config.elements_before,
+                after: config.elements_after,
+                login: config.login_wait,
+            },
+            Self::Client(_) => Bounds {
+                before: Limits::UNAUTHENTICATED,
+                after: Limits::CLIENT,
+                login: limits::AUTHENTICATE_WAIT,
+            },
+        }
+    }
+}
+
 /// One connection.
 pub struct Link {
     end: End,
@@ -137,6 +155,15 @@ pub struct Link {
     started: Instant,
     raised: bool,
     closing: bool,
+    bounds: Bounds,
+}
+
+/// What is read from the peer, and how long it may take to log in.
+#[derive(Clone, Copy)]
+struct Bounds {
+    before: Limits,
+    after: Limits,
+    login: Duration,
 }
 
 /// What a stream that we asked for is meant for.
@@ -187,6 +214,7 @@ impl Link {
     }
 
     fn new(end: End, security: Security, entropy: Entropy, now: Instant) -> Self {
+        let bounds = end.bounds();
         Self {
             end,
             security,
@@ -202,6 +230,7 @@ impl Link {
             started: now,
             raised: false,
             closing: false,
+            bounds,
         }
     }
 
@@ -230,7 +259,7 @@ impl Link {
             (Some(Opening::Lane(id, direction)), answer) => {
                 if let (Ok(stream), Direction::Bidi) = (answer, direction) {
                     // The peer may write on the other half; its content starts at once.
-                    self.incoming.insert(stream, Incoming::answered(id, now));
+                    self.incoming.insert(stream, Incoming::answered(id, self.bounds.after, now));
                 }
                 self.with_scheduler(id, |scheduler, out| {
                     scheduler.handle_opened(ticket, answer, now, out);
@@ -286,7 +315,7 @@ impl Link {
             self.with_scheduler(id, |scheduler, out| scheduler.handle_timeout(now, out));
         }
         self.expire_streams(now);
-        if !self.raised && !self.closing && now >= self.started + limits::AUTHENTICATE_WAIT {
+        if !self.raised && !self.closing && now >= self.started + self.bounds.login {
             let late = StreamError::new(StreamCondition::ConnectionTimeout);
             for id in self.session_ids() {
                 self.close(id, Some(late.clone()));
@@ -298,8 +327,7 @@ impl Link {
     /// When [`Self::handle_timeout`] wants to be called next.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let login =
-            (!self.raised && !self.closing).then_some(self.started + limits::AUTHENTICATE_WAIT);
+        let login = (!self.raised && !self.closing).then_some(self.started + self.bounds.login);
         let lanes = self.sessions.values().filter_map(Session::poll_timeout).min();
         let streams = self.incoming.values().filter_map(Incoming::deadline).min();
         [login, lanes, streams].into_iter().flatten().min()
@@ -425,8 +453,9 @@ impl Link {
         };
         let id = SessionId(self.next_session);
         self.next_session += 1;
-        self.sessions.insert(id, Session::new(stream, mode, negotiation));
-        self.incoming.insert(stream, Incoming::primary(id, now));
+        let limits = self.bounds.before;
+        self.sessions.insert(id, Session::new(stream, mode, negotiation, limits));
+        self.incoming.insert(stream, Incoming::primary(id, limits, now));
         self.advance(id, now);
         Some(id)
     }
@@ -457,7 +486,7 @@ impl Link {
                 self.events.push_back(Event::Denied { session: id, account, condition });
             }
             Step::Authenticated(account) => {
-                let limits = longwire_xml::Limits::CLIENT;
+                let limits = self.bounds.after;
                 session.limits = limits;
                 if let Some(framer) = self.framer(id) {
                     framer.set_limits(limits);

@@ -49,14 +49,14 @@ impl Incoming {
         Self { state, direction, since }
     }
 
-    pub(super) fn primary(session: SessionId, now: Instant) -> Self {
-        let framer = Framer::stream(Limits::UNAUTHENTICATED);
+    pub(super) fn primary(session: SessionId, limits: Limits, now: Instant) -> Self {
+        let framer = Framer::stream(limits);
         Self::new(Receive::Primary { session, framer }, Direction::Bidi, now)
     }
 
     /// The free half of a stream that we opened; it is not to be written on by anybody else.
-    pub(super) fn answered(session: SessionId, now: Instant) -> Self {
-        let framer = Framer::elements(Limits::CLIENT);
+    pub(super) fn answered(session: SessionId, limits: Limits, now: Instant) -> Self {
+        let framer = Framer::elements(limits);
         Self::new(Receive::Ancillary { session, framer }, Direction::Uni, now)
     }
 

@@ -51,9 +51,13 @@ pub(super) enum Step {
 }
 
 impl Session {
-    pub(super) fn new(primary: StreamId, mode: Mode, negotiation: Negotiation) -> Self {
+    pub(super) fn new(
+        primary: StreamId,
+        mode: Mode,
+        negotiation: Negotiation,
+        limits: Limits,
+    ) -> Self {
         let phase = Phase::Negotiating(negotiation);
-        let limits = Limits::UNAUTHENTICATED;
         Self { primary, mode, phase, context: None, limits, is_waiting: false }
     }
 

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use longwire_stanza::{Jid, MessageType};
-use longwire_xml::Limits;
 
 use super::*;
 use crate::sasl::{Hash, Mechanism, Secret, StoredCredential};

@@ -1,8 +1,11 @@
 //! What a negotiation must know about its server and its connection.
 
-use longwire_stanza::BareJid;
-use longwire_xml::Element;
+use std::time::Duration;
 
+use longwire_stanza::BareJid;
+use longwire_xml::{Element, Limits};
+
+use crate::limits::AUTHENTICATE_WAIT;
 use crate::sasl::{Mechanism, TlsInfo};
 
 /// Fills a buffer with unguessable bytes.
@@ -105,6 +108,12 @@ pub struct ServerConfig {
     pub limits_before: Option<StreamLimits>,
     /// Limits after authentication.
     pub limits_after: Option<StreamLimits>,
+    /// Bounds of what is read before authentication.
+    pub elements_before: Limits,
+    /// Bounds of what is read after authentication.
+    pub elements_after: Limits,
+    /// Time from the start of a connection until its first session must be bound.
+    pub login_wait: Duration,
     /// Features of Bind 2 that can be enabled inline, by their names.
     pub bind_inline: Vec<String>,
     /// Elements that SASL2 offers inline besides Bind 2.
@@ -128,6 +137,9 @@ impl ServerConfig {
             iterations: 100_000,
             limits_before: Some(StreamLimits { max_bytes: 16 * 1024, idle_seconds: None }),
             limits_after: Some(StreamLimits { max_bytes: 256 * 1024, idle_seconds: Some(600) }),
+            elements_before: Limits::UNAUTHENTICATED,
+            elements_after: Limits::CLIENT,
+            login_wait: AUTHENTICATE_WAIT,
             bind_inline: Vec::new(),
             sasl_inline: Vec::new(),
             extra_features: Vec::new(),
