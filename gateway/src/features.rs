@@ -78,6 +78,18 @@ mod tests {
         assert!(registry.features().len() > 5);
     }
 
+    /// Every stage of both paths and every handler, in the order in which they run: a change of
+    /// the order is a change of this file. `UPDATE_SNAPSHOTS=1` writes it anew.
+    #[test]
+    fn the_order_of_all_stages_is_the_reviewed_one() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/order.snap");
+        let order = default_registry().unwrap().order_table();
+        if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+            std::fs::write(&path, &order).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), order);
+    }
+
     #[test]
     fn an_unknown_feature_table_is_found_in_the_file() {
         let complaint = complaint("[feature.acounts]\niterations = 10000\n");
