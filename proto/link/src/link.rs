@@ -393,7 +393,7 @@ impl Link {
         }
         let mut last = BytesMut::new();
         if let Some(error) = &error {
-            error.to_element().write(&mut last, longwire_stanza::ns::CLIENT);
+            error.to_element().write_in(&mut last, &longwire_xml::Context::client());
         }
         last.extend_from_slice(b"</stream:stream>");
         self.out.write(state.primary, last.freeze());

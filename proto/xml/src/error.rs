@@ -115,7 +115,8 @@ impl XmlError {
             Self::Comment | Self::ProcessingInstruction | Self::Doctype | Self::Entity => {
                 Condition::RestrictedXml
             }
-            Self::Encoding => Condition::UnsupportedEncoding,
+            // RFC 6120 §4.9.3.22: other encodings, and UTF-8 that breaks its own rules.
+            Self::Encoding | Self::Utf8 => Condition::UnsupportedEncoding,
             Self::TooLarge(_) => Condition::PolicyViolation,
             Self::Unfinished
             | Self::NotOneElement
@@ -125,7 +126,6 @@ impl XmlError {
             | Self::MismatchedEnd
             | Self::Header
             | Self::Declaration
-            | Self::Utf8
             | Self::Char
             | Self::Name
             | Self::Attribute

@@ -381,6 +381,10 @@ impl Link {
             let error = StreamError::from_element(&element.element());
             return self.end_session(id, CloseReason::PeerError(error));
         }
+        if element.namespace() == ns::SERVER {
+            let error = StreamError::new(StreamCondition::InvalidNamespace);
+            return self.close(id, Some(error));
+        }
         match Stanza::from_scanned(element) {
             Ok(stanza) => self.events.push_back(Event::Stanza { session: id, stanza, stream }),
             Err(ParseError::Stanza { reply, .. }) => self.answer(id, reply.as_ref()),

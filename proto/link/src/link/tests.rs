@@ -438,6 +438,15 @@ fn a_bad_address_answers_the_stanza_and_keeps_the_session() {
 }
 
 #[test]
+fn errors_carry_the_prefix_that_the_header_declares() {
+    let mut pair = Pair::raw();
+    pair.log_in(0, &[0]);
+    pair.write(0, "<message xmlns='jabber:server' to='b@b.example'/>");
+    assert!(pair.server.sent().contains("<stream:error><invalid-namespace"));
+    assert!(pair.server.stanzas().is_empty());
+}
+
+#[test]
 fn both_ends_agree_after_a_close() {
     let mut pair = Pair::quic(Mode::Multistream);
     let session = pair.server.bound()[0];

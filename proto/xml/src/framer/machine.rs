@@ -1,5 +1,7 @@
 //! The state machine that knows where in the markup the framer is. It holds no bytes.
 
+use smallvec::SmallVec;
+
 use crate::chars::is_space;
 use crate::error::XmlError;
 use crate::limits::Limit;
@@ -8,9 +10,28 @@ use crate::limits::Limit;
 #[derive(Debug)]
 pub(super) struct Machine {
     state: State,
-    /// Open elements inside the current top-level element.
-    depth: usize,
+    /// Hashes of the names of the open elements, so that a wrong end tag is noticed when it comes
+    /// and not when the top-level element ends. Equal hashes are compared again by the scan.
+    open: SmallVec<[NameHash; 8]>,
+    /// The hash of the name that is being read, or was read last.
+    name: NameHash,
+    /// The hash of the stream header's name.
+    header_name: NameHash,
     header: Header,
+}
+
+/// FNV-1a of an element's name as it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct NameHash(u32);
+
+impl NameHash {
+    const EMPTY: Self = Self(0x811c_9dc5);
+
+    fn add(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+        }
+    }
 }
 
 /// The part a stream header plays.
@@ -38,11 +59,15 @@ enum State {
     Declaration { question: bool },
     /// Between the XML declaration and the start tag.
     Prolog,
-    /// In a start tag; `slash` says that the last byte was one.
+    /// In the name of a start tag.
+    StartName,
+    /// In a start tag behind its name; `slash` says that the last byte was one.
     StartTag { slash: bool },
     /// In an attribute value with these quotes.
     Quoted(u8),
-    /// In an end tag.
+    /// In the name of an end tag.
+    EndName,
+    /// In an end tag behind its name.
     EndTag,
     /// In the content of an element.
     Content,
@@ -75,17 +100,21 @@ pub(super) enum Kind {
 }
 
 impl Machine {
-    pub(super) const fn stream() -> Self {
-        Self { state: State::Start(0), depth: 0, header: Header::Expected }
+    pub(super) fn stream() -> Self {
+        Self::new(State::Start(0), Header::Expected)
     }
 
-    pub(super) const fn elements() -> Self {
-        Self { state: State::Start(0), depth: 0, header: Header::None }
+    pub(super) fn elements() -> Self {
+        Self::new(State::Start(0), Header::None)
     }
 
-    pub(super) const fn restarted() -> Self {
-        let state = State::Between { declaration: true };
-        Self { state, depth: 0, header: Header::Expected }
+    pub(super) fn restarted() -> Self {
+        Self::new(State::Between { declaration: true }, Header::Expected)
+    }
+
+    fn new(state: State, header: Header) -> Self {
+        let (name, header_name) = (NameHash::EMPTY, NameHash::EMPTY);
+        Self { state, open: SmallVec::new(), name, header_name, header }
     }
 
     pub(super) const fn end(&mut self) {
@@ -111,15 +140,19 @@ impl Machine {
                     }
                     None => return Ok(Step::More),
                 },
+                State::StartName | State::EndName => at += self.name(rest),
                 State::StartTag { slash } => {
-                    let Some(n) = memchr::memchr3(b'>', b'"', b'\'', rest) else {
-                        self.state = State::StartTag { slash: rest.last() == Some(&b'/') };
+                    let end = memchr::memchr3(b'>', b'"', b'\'', rest);
+                    let Some(n) = end else {
+                        let slash = self.check_tag(slash, rest, None)?;
+                        self.state = State::StartTag { slash };
                         return Ok(Step::More);
                     };
-                    let slash = if n == 0 { slash } else { rest.get(n - 1) == Some(&b'/') };
+                    let (before, next) = (rest.get(..n).unwrap_or_default(), rest.get(n).copied());
+                    let slash = self.check_tag(slash, before, next)?;
                     at += n + 1;
-                    match rest.get(n) {
-                        Some(&quote @ (b'"' | b'\'')) => self.state = State::Quoted(quote),
+                    match next {
+                        Some(quote @ (b'"' | b'\'')) => self.state = State::Quoted(quote),
                         _ => {
                             if let Some(kind) = self.opened(slash, depth_max)? {
                                 return Ok(Step::Complete(at, kind));
@@ -134,13 +167,14 @@ impl Machine {
                     }
                     None => return Ok(Step::More),
                 },
-                State::EndTag => match memchr::memchr(b'>', rest) {
-                    Some(n) => {
+                State::EndTag => match rest.iter().position(|&b| !is_space(b)) {
+                    Some(n) if rest.get(n) == Some(&b'>') => {
                         at += n + 1;
-                        if let Some(kind) = self.closed() {
+                        if let Some(kind) = self.closed()? {
                             return Ok(Step::Complete(at, kind));
                         }
                     }
+                    Some(_) => return Err(XmlError::MismatchedEnd),
                     None => return Ok(Step::More),
                 },
                 _ => {
@@ -150,6 +184,37 @@ impl Machine {
             }
         }
         Ok(Step::More)
+    }
+
+    /// Reads a name: how many bytes of it there are. What ends it is read by the next state.
+    fn name(&mut self, rest: &[u8]) -> usize {
+        let ends = |&b: &u8| is_space(b) || matches!(b, b'>' | b'/');
+        let length = rest.iter().position(ends);
+        let read = length.unwrap_or(rest.len());
+        self.name.add(rest.get(..read).unwrap_or_default());
+        if length.is_some() {
+            let is_start = matches!(self.state, State::StartName);
+            self.state = if is_start { State::StartTag { slash: false } } else { State::EndTag };
+        }
+        read
+    }
+
+    /// Looks at the bytes of a start tag between values: a slash may only stand before its end,
+    /// and another tag not at all. True when a slash came last.
+    fn check_tag(&self, slash: bool, bytes: &[u8], next: Option<u8>) -> Result<bool, XmlError> {
+        if slash && !bytes.is_empty() {
+            return Err(XmlError::Markup);
+        }
+        let found = memchr::memchr2(b'/', b'<', bytes);
+        let slash = match found {
+            None => slash,
+            Some(n) if n + 1 == bytes.len() && bytes.get(n) == Some(&b'/') => true,
+            Some(_) => return Err(XmlError::Markup),
+        };
+        match next {
+            Some(b'"' | b'\'') if slash => Err(XmlError::Markup),
+            _ => Ok(slash),
+        }
     }
 
     /// Reads bytes outside of frames: how many of them to skip, or 0 when a frame began.
@@ -187,7 +252,7 @@ impl Machine {
             State::Less { declaration } => self.less(b, declaration)?,
             State::Bang => match b {
                 b'-' => return Err(XmlError::Comment),
-                b'[' if self.depth > 0 => State::CdataStart(0),
+                b'[' if !self.open.is_empty() => State::CdataStart(0),
                 b'[' => return Err(XmlError::TextOutside),
                 _ => return Err(XmlError::Doctype),
             },
@@ -215,14 +280,18 @@ impl Machine {
         Ok(())
     }
 
-    fn less(&self, b: u8, declaration: bool) -> Result<State, XmlError> {
+    fn less(&mut self, b: u8, declaration: bool) -> Result<State, XmlError> {
+        self.name = NameHash::EMPTY;
         match b {
             b'?' if declaration => Ok(State::DeclarationName(0)),
             b'?' => Err(XmlError::ProcessingInstruction),
             b'!' => Ok(State::Bang),
-            b'/' if self.depth > 0 || self.header == Header::Open => Ok(State::EndTag),
+            b'/' if !self.open.is_empty() || self.header == Header::Open => Ok(State::EndName),
             b'/' => Err(XmlError::MismatchedEnd),
-            b'A'..=b'Z' | b'a'..=b'z' | b'_' | 0x80.. => Ok(State::StartTag { slash: false }),
+            b'A'..=b'Z' | b'a'..=b'z' | b'_' | 0x80.. => {
+                self.name.add(&[b]);
+                Ok(State::StartName)
+            }
             _ => Err(XmlError::Name),
         }
     }
@@ -231,15 +300,16 @@ impl Machine {
     fn opened(&mut self, empty: bool, depth_max: usize) -> Result<Option<Kind>, XmlError> {
         if self.header == Header::Expected {
             self.header = Header::Open;
+            self.header_name = self.name;
             self.state = State::Between { declaration: false };
             return Ok(Some(Kind::Header { empty }));
         }
-        if self.depth >= depth_max {
+        if self.open.len() >= depth_max {
             return Err(XmlError::TooLarge(Limit::Depth));
         }
         if !empty {
-            self.depth += 1;
-        } else if self.depth == 0 {
+            self.open.push(self.name);
+        } else if self.open.is_empty() {
             self.state = State::Between { declaration: false };
             return Ok(Some(Kind::Element));
         }
@@ -248,17 +318,22 @@ impl Machine {
     }
 
     /// An end tag ended.
-    const fn closed(&mut self) -> Option<Kind> {
-        if self.depth == 0 {
+    fn closed(&mut self) -> Result<Option<Kind>, XmlError> {
+        let Some(name) = self.open.pop() else {
+            if self.name != self.header_name {
+                return Err(XmlError::MismatchedEnd);
+            }
             self.state = State::End;
-            return Some(Kind::Footer);
+            return Ok(Some(Kind::Footer));
+        };
+        if self.name != name {
+            return Err(XmlError::MismatchedEnd);
         }
-        self.depth -= 1;
-        if self.depth == 0 {
+        if self.open.is_empty() {
             self.state = State::Between { declaration: false };
-            return Some(Kind::Element);
+            return Ok(Some(Kind::Element));
         }
         self.state = State::Content;
-        None
+        Ok(None)
     }
 }
