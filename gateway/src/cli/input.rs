@@ -70,7 +70,10 @@ mod tests {
 
     #[test]
     fn lines_end_with_a_line_feed_or_the_input() {
-        assert_eq!(read(b"one\r\ntwo\n\nthree"), [line("one"), line("two"), line(""), line("three")]);
+        assert_eq!(
+            read(b"one\r\ntwo\n\nthree"),
+            [line("one"), line("two"), line(""), line("three")]
+        );
         assert_eq!(read(b""), []);
     }
 
@@ -83,7 +86,8 @@ mod tests {
 
     #[test]
     fn a_line_is_bounded() {
-        for (length, fits) in [(LINE_BYTES - 1, true), (LINE_BYTES, true), (LINE_BYTES + 1, false)] {
+        for (length, fits) in [(LINE_BYTES - 1, true), (LINE_BYTES, true), (LINE_BYTES + 1, false)]
+        {
             let read = read(&[&vec![b'x'; length][..], b"\nnext"].concat());
             assert_eq!(matches!(read[0], Input::Line(_)), fits, "{length} bytes");
             assert_eq!(read[1], line("next"));

@@ -1,10 +1,15 @@
 //! The command line: one file per subcommand, one line here for each.
 
+mod chat;
 mod check_config;
 mod features;
 mod init;
+mod input;
 mod output;
+mod printable;
+mod send;
 mod serve;
+mod session;
 mod user;
 
 use std::path::PathBuf;
@@ -36,6 +41,10 @@ enum Command {
     User(user::Args),
     /// List what this server can do, with the specifications.
     Features(features::Args),
+    /// Talk to people, at a terminal or in a pipe.
+    Chat(chat::Args),
+    /// Send a message from a script.
+    Send(send::Args),
 }
 
 const HELP: &str = "\
@@ -89,18 +98,24 @@ pub fn main() -> ExitCode {
         Command::CheckConfig(args) => check_config::run(&args),
         Command::User(args) => user::run(args),
         Command::Features(args) => features::run(&args),
+        // These have exit statuses of their own.
+        Command::Chat(args) => return chat::run(args),
+        Command::Send(args) => return send::run(args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Failed(report)) => {
-            output::complain(&report);
-            ExitCode::from(1)
-        }
-        Err(Failure::Usage(report)) => {
-            output::complain(&report);
-            ExitCode::from(2)
-        }
+        Err(failure) => complained(&failure),
     }
+}
+
+/// Says why a command failed, and gives the exit status.
+fn complained(failure: &Failure) -> ExitCode {
+    let (report, status) = match failure {
+        Failure::Failed(report) => (report, 1),
+        Failure::Usage(report) => (report, 2),
+    };
+    output::complain(report);
+    ExitCode::from(status)
 }
 
 /// A runtime for commands that talk to the store.

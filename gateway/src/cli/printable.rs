@@ -51,7 +51,9 @@ mod tests {
 
     #[test]
     fn honest_text_stays_as_it_is() {
-        for text in ["", "hello", "zażółć gęślą jaźń", "שלום", "日本語 👩\u{200d}👩\u{200d}👧", "e\u{301}"] {
+        for text in
+            ["", "hello", "zażółć gęślą jaźń", "שלום", "日本語 👩\u{200d}👩\u{200d}👧", "e\u{301}"]
+        {
             assert!(matches!(printable(text), Cow::Borrowed(_)), "{text:?}");
         }
     }

@@ -11,7 +11,7 @@ use tracing_subscriber::EnvFilter;
 use super::output::{note, say};
 use super::{ConfigFile, Failure, runtime};
 use crate::config::{Config, TransportKind};
-use crate::dev::{self, Dev, Ports};
+use crate::dev::{self, Dev, Endpoints, Ports};
 use crate::environment::Environment;
 use crate::features;
 use crate::server::{ServeError, Server};
@@ -153,6 +153,7 @@ async fn introduce(server: &Server, dev: &Dev, entropy: &Entropy) -> Result<(), 
     let iterations = features::iterations(config);
     let accounts = dev::ensure(server.store(), &config.data, iterations, entropy).await;
     let accounts = accounts.map_err(Failure::failed)?;
+    write_endpoints(server, dev)?;
     say("longwire development server for localhost; only this machine can reach it\n");
     for (listener, address) in server.addresses() {
         let what = match listener.transport {
@@ -176,6 +177,24 @@ async fn introduce(server: &Server, dev: &Dev, entropy: &Entropy) -> Result<(), 
     }
     say(format_args!("\nData in {}. Ctrl-C stops the server.", config.data.display()));
     Ok(())
+}
+
+/// Leaves word where clients that run in the same folder find everything.
+fn write_endpoints(server: &Server, dev: &Dev) -> Result<(), Failure> {
+    let of = |kind| {
+        let found = server.addresses().iter().find(|(listener, _)| listener.transport == kind);
+        found.map(|(_, address)| *address)
+    };
+    let folder = &dev.config.data;
+    let ca = dev.certificate.strip_prefix(folder).unwrap_or(&dev.certificate);
+    let endpoints = Endpoints {
+        domain: dev::HOST.to_owned(),
+        quic: of(TransportKind::Quic),
+        starttls: of(TransportKind::StartTls),
+        tls: of(TransportKind::Tls),
+        ca: ca.to_owned(),
+    };
+    dev::write_endpoints(folder, &endpoints).map_err(Failure::failed)
 }
 
 fn chat(account: &str, quic: std::net::SocketAddr, certificate: &Path) -> String {

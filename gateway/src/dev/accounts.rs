@@ -65,6 +65,20 @@ pub(crate) async fn ensure(
     Ok(accounts)
 }
 
+/// The password of a development account, for clients that run in the same folder.
+pub(crate) fn password(
+    folder: &Path,
+    account: &BareJid,
+) -> Result<Option<String>, DevAccountError> {
+    let path = folder.join("accounts");
+    let accounts = match fs::read_to_string(&path) {
+        Ok(text) => parse(&path, &text)?,
+        Err(reason) if reason.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(reason) => return Err(DevAccountError::File { path, reason }),
+    };
+    Ok(accounts.into_iter().find(|known| known.account == *account).map(|known| known.password))
+}
+
 fn load_or_make(path: &Path, entropy: &Entropy) -> Result<Vec<DevAccount>, DevAccountError> {
     let failed = |reason| DevAccountError::File { path: path.to_owned(), reason };
     match fs::read_to_string(path) {

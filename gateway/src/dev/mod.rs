@@ -2,6 +2,7 @@
 
 mod accounts;
 mod certificate;
+mod endpoints;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
@@ -10,8 +11,9 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-pub(crate) use accounts::ensure;
+pub(crate) use accounts::{ensure, password};
 pub use certificate::{DevCertificateError, self_signed};
+pub(crate) use endpoints::{Endpoints, endpoints, write_endpoints};
 
 use crate::config::{Config, Host, Limits, Listener, TransportKind};
 use crate::environment::SystemClock;

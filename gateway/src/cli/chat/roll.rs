@@ -59,7 +59,8 @@ impl Roll {
                 format!("{who} is {state}")
             }
             PresenceType::Unavailable => {
-                let is_known = from.to_full().is_some_and(|jid| self.present.remove(&jid).is_some());
+                let is_known =
+                    from.to_full().is_some_and(|jid| self.present.remove(&jid).is_some());
                 let text = presence.child_text("status").unwrap_or_default();
                 if !is_known && text.is_empty() {
                     return None;
@@ -97,9 +98,8 @@ impl Roll {
 
     /// What `/who` shows.
     pub(super) fn present(&self) -> Vec<String> {
-        let line = |(jid, state): (&FullJid, &String)| {
-            format!("{} is {state}", printable(jid.as_str()))
-        };
+        let line =
+            |(jid, state): (&FullJid, &String)| format!("{} is {state}", printable(jid.as_str()));
         self.present.iter().map(line).collect()
     }
 }
@@ -158,15 +158,14 @@ mod tests {
     #[test]
     fn presence_is_told_once_and_remembered_until_it_ends() {
         let mut roll = Roll::default();
-        let mut hear = |kind, show, status| {
-            roll.presence(&presence(kind, BOB, show, status), &own())
-        };
+        let mut hear =
+            |kind, show, status| roll.presence(&presence(kind, BOB, show, status), &own());
         let come = hear(PresenceType::Available, "", "");
         assert_eq!(come.as_deref(), Some("bob@b.example/x is online"));
         assert_eq!(hear(PresenceType::Available, "", ""), None, "no news");
-        let away = hear(PresenceType::Available, "away", "at \u{1b}[31mlunch");
-        assert_eq!(away.as_deref(), Some("bob@b.example/x is away (at [31mlunch)"));
-        assert_eq!(roll.present(), ["bob@b.example/x is away (at [31mlunch)"]);
+        let away = hear(PresenceType::Available, "away", "at \u{9b}31mlunch");
+        assert_eq!(away.as_deref(), Some("bob@b.example/x is away (at 31mlunch)"));
+        assert_eq!(roll.present(), ["bob@b.example/x is away (at 31mlunch)"]);
         let gone = roll.presence(&presence(PresenceType::Unavailable, BOB, "", ""), &own());
         assert_eq!(gone.as_deref(), Some("bob@b.example/x is gone"));
         assert!(roll.present().is_empty());

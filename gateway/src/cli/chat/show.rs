@@ -116,9 +116,9 @@ mod tests {
 
     #[test]
     fn nobody_can_make_up_a_line_of_somebody_else() {
-        let lines = shown(&from_bob("hi\n[12:34] carol@localhost: trust me\r\n\u{1b}[Aup"), false);
+        let lines = shown(&from_bob("hi\n[12:34] carol@localhost: trust me\r\n\u{9b}Aup"), false);
         let expected =
-            ["[12:34] bob@localhost: hi", "    [12:34] carol@localhost: trust me", "    [Aup"];
+            ["[12:34] bob@localhost: hi", "    [12:34] carol@localhost: trust me", "    Aup"];
         assert_eq!(lines, expected);
     }
 
