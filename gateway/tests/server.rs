@@ -191,7 +191,8 @@ async fn a_shutdown_says_so_to_everybody_and_loses_nothing() {
         ping(&client).await;
         clients.push(client);
     }
-    let silent = TcpStream::connect(rig.address(Transport::Plaintext)).await.unwrap();
+    let mut stranger = TcpStream::connect(rig.address(Transport::Plaintext)).await.unwrap();
+    greet(&mut stranger).await;
     tokio::time::timeout(Duration::from_secs(20), rig.server.shutdown())
         .await
         .expect("a shutdown takes at most 20 seconds");
@@ -206,9 +207,8 @@ async fn a_shutdown_says_so_to_everybody_and_loses_nothing() {
         let CloseReason::PeerError(error) = reason else { panic!("{reason:?}") };
         assert_eq!(error.condition, StreamCondition::SystemShutdown);
     }
-    let mut silent = silent;
     let mut said = String::new();
-    tokio::time::timeout(PATIENCE, silent.read_to_string(&mut said)).await.unwrap().unwrap();
+    tokio::time::timeout(PATIENCE, stranger.read_to_string(&mut said)).await.unwrap().unwrap();
     assert!(said.contains("system-shutdown"), "{said}");
 }
 
