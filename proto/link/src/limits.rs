@@ -22,7 +22,7 @@ pub const EARLY_WAIT: Duration = Duration::from_secs(10);
 /// A header has at most 16 octets; legacy text may begin with white space.
 pub const SNIFF_BYTES: usize = 64;
 
-/// Time from the first byte of a stream until its kind must be known.
+/// Time from the opening of a stream until its kind must be known, before anybody logged in.
 pub const SNIFF_WAIT: Duration = Duration::from_secs(10);
 
 /// Time from the start of a connection until its first session must be bound.

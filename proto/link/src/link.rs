@@ -329,7 +329,8 @@ impl Link {
     pub fn poll_timeout(&self) -> Option<Instant> {
         let login = (!self.raised && !self.closing).then_some(self.started + self.bounds.login);
         let lanes = self.sessions.values().filter_map(Session::poll_timeout).min();
-        let streams = self.incoming.values().filter_map(Incoming::deadline).min();
+        let streams =
+            self.incoming.values().filter_map(|stream| stream.deadline(self.raised)).min();
         [login, lanes, streams].into_iter().flatten().min()
     }
 

@@ -68,8 +68,12 @@ impl Incoming {
     }
 
     /// When the stream has to be known, and its session bound.
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    ///
+    /// Once somebody has logged in, a stream may be silent for as long as it likes: on a bad link
+    /// its first bytes can take long, and their number is bounded by the credit anyway.
+    pub(super) fn deadline(&self, is_logged_in: bool) -> Option<Instant> {
         match self.state {
+            Receive::Sniffing(_) if is_logged_in => None,
             Receive::Sniffing(_) => Some(self.since + limits::SNIFF_WAIT),
             Receive::Early { .. } => Some(self.since + limits::EARLY_WAIT),
             _ => None,
@@ -412,7 +416,9 @@ impl Link {
 
     /// Gives up streams that have waited too long to be of use.
     pub(super) fn expire_streams(&mut self, now: Instant) {
-        let late = |incoming: &Incoming| incoming.deadline().is_some_and(|until| until <= now);
+        let is_logged_in = self.raised;
+        let late =
+            |incoming: &Incoming| incoming.deadline(is_logged_in).is_some_and(|until| until <= now);
         let late = self.incoming.iter().filter(|(_, incoming)| late(incoming));
         for stream in late.map(|(stream, _)| *stream).collect::<Vec<_>>() {
             self.refuse_stream(stream, Code::Timeout);

@@ -340,6 +340,21 @@ fn early_streams_are_bounded_in_number_size_and_time() {
 }
 
 #[test]
+fn a_silent_stream_has_a_deadline_only_before_the_login() {
+    let mut pair = Pair::raw();
+    pair.server.link.handle_stream(StreamId(2), Direction::Uni, pair.now);
+    pair.pass(limits::SNIFF_WAIT - Duration::from_millis(1));
+    assert!(pair.server.refused.is_empty());
+    pair.pass(Duration::from_millis(1));
+    assert_eq!(pair.server.refused, [StreamId(2)]);
+    pair.log_in(0, &[0]);
+    pair.server.link.handle_stream(StreamId(6), Direction::Uni, pair.now);
+    pair.pass(limits::SNIFF_WAIT * 10);
+    pair.write(6, b"\x01\x00<message to='b@b.example'/>");
+    assert_eq!(pair.server.stanzas().len(), 1);
+}
+
+#[test]
 fn who_does_not_log_in_in_time_is_told_so() {
     let mut pair = Pair::raw();
     pair.write(0, [0]);
