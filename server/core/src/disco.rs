@@ -119,16 +119,38 @@ pub(crate) fn caps(registry: &Registry) -> Element {
         .attr("ver", ver(registry))
 }
 
-/// The verification string of what the server announces (XEP-0115 §5.1).
+/// The verification string of what the server announces.
 fn ver(registry: &Registry) -> String {
+    hash(&identities(registry, Entity::Server), &registry.disco(Entity::Server))
+}
+
+/// The verification string of sorted identities and features (XEP-0115 §5.1).
+fn hash(identities: &[Identity], features: &[&str]) -> String {
     let mut text = String::new();
-    for identity in identities(registry, Entity::Server) {
-        let Identity { category, kind, name } = identity;
+    for Identity { category, kind, name } in identities {
         text += &format!("{category}/{kind}//{}<", name.unwrap_or_default());
     }
-    for feature in registry.disco(Entity::Server) {
+    for feature in features {
         text += feature;
         text.push('<');
     }
     STANDARD.encode(Sha1::digest(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_is_the_one_of_the_specification() {
+        //= test XEP-0115 §5.2
+        let exodus = Identity { category: "client", kind: "pc", name: Some("Exodus 0.9.1") };
+        let features = [
+            "http://jabber.org/protocol/caps",
+            "http://jabber.org/protocol/disco#info",
+            "http://jabber.org/protocol/disco#items",
+            "http://jabber.org/protocol/muc",
+        ];
+        assert_eq!(hash(&[exodus], &features), "QgayPKawpkPSDYmwT/WM94uAlu0=");
+    }
 }

@@ -238,25 +238,29 @@ impl Sender {
         self.shared.ready.notify_one();
     }
 
-    /// Ends the session and gives up what still waits for a journal that has failed.
+    /// Ends the session and gives up what still waits for the journal: it has failed, or nobody
+    /// will be here when it is durable.
     pub(crate) fn abort(&self, reason: StreamError) {
         let mut queue = self.shared.lock();
         let open = queue.open;
         queue.items.truncate(open);
-        queue.end = Some(Some(reason));
+        queue.bytes = queue.items.iter().map(|item| item.bytes).sum();
+        queue.end.get_or_insert(Some(reason));
         drop(queue);
         self.shared.ready.notify_one();
     }
 
-    /// Takes what a connection that is gone has not taken.
+    /// Takes what the connection will never get, when the session has ended: everything when the
+    /// connection is gone, and what still waits for the journal when it is not.
     pub(crate) fn unsent(&self) -> Vec<Stanza> {
         let mut queue = self.shared.lock();
-        if !queue.gone {
-            return Vec::new();
-        }
-        queue.open = 0;
-        queue.bytes = 0;
-        queue.items.drain(..).map(|item| item.outbound.stanza).collect()
+        let kept = if queue.gone { 0 } else { queue.open };
+        let rest = queue.items.split_off(kept);
+        queue.open = kept;
+        queue.bytes -= rest.iter().map(|item| item.bytes).sum::<usize>();
+        drop(queue);
+        self.shared.ready.notify_one();
+        rest.into_iter().map(|item| item.outbound.stanza).collect()
     }
 }
 
@@ -355,3 +359,64 @@ fn is_chat_state(stanza: &Stanza) -> bool {
 const CHAT_STATES: &str = "http://jabber.org/protocol/chatstates";
 /// Message processing hints (XEP-0334).
 const HINTS: &str = "urn:xmpp:hints";
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Poll, Waker};
+
+    use longwire_stanza::{FullJid, StreamCondition};
+
+    use super::*;
+
+    const NOW: Lsn = Lsn::new(5);
+    const LATER: Lsn = Lsn::new(6);
+
+    fn presence(show: &str) -> Outbound {
+        let from = FullJid::new("alice@a.example/x").unwrap();
+        let show = longwire_xml::Element::new(longwire_stanza::ns::CLIENT, "show").text(show);
+        let stanza = Stanza::presence(PresenceType::Available).from(&from).child(show).build();
+        Outbound { stanza, class: Class::Presence }
+    }
+
+    fn show(outbound: Option<Outbound>) -> Option<String> {
+        outbound?.stanza.child_text("show").map(|text| text.into_owned())
+    }
+
+    fn one() -> (Sender, Outbox) {
+        channel(&Limits { outbox_stanzas: 1, ..Limits::default() })
+    }
+
+    #[test]
+    fn presence_that_is_not_durable_does_not_replace_what_may_leave() {
+        let (sender, mut outbox) = one();
+        assert_eq!(sender.offer(presence("away"), NOW, NOW), Offer::Open);
+        assert_eq!(sender.offer(presence("dnd"), LATER, NOW), Offer::Dropped);
+        assert_eq!(show(outbox.try_recv()).as_deref(), Some("away"));
+        // What waits itself is replaced, and waits for the later of the two.
+        assert_eq!(sender.offer(presence("away"), LATER, NOW), Offer::Held { first: true });
+        assert_eq!(sender.offer(presence("dnd"), NOW, NOW), Offer::Coalesced);
+        assert!(outbox.try_recv().is_none());
+        assert_eq!(sender.release(LATER), None);
+        assert_eq!(show(outbox.try_recv()).as_deref(), Some("dnd"));
+    }
+
+    #[test]
+    fn an_ended_session_does_not_wait_for_the_journal() {
+        let (sender, mut outbox) = channel(&Limits::default());
+        let held = Offer::Held { first: true };
+        assert_eq!(sender.offer(presence("away"), NOW, NOW), Offer::Open);
+        assert_eq!(sender.offer(presence("dnd"), LATER, NOW), held);
+        sender.end(Some(StreamError::new(StreamCondition::Conflict)));
+        assert_eq!(sender.unsent().len(), 1);
+        assert_eq!(sender.offer(presence("xa"), NOW, NOW), Offer::Gone);
+        let mut next = || {
+            let mut receiving = pin!(outbox.recv());
+            receiving.as_mut().poll(&mut Context::from_waker(Waker::noop())).map(show)
+        };
+        assert_eq!(next(), Poll::Ready(Some("away".to_owned())));
+        assert_eq!(next(), Poll::Ready(None));
+        let reason = outbox.reason().map(|error| error.condition);
+        assert_eq!(reason, Some(StreamCondition::Conflict));
+    }
+}

@@ -308,7 +308,8 @@ impl fmt::Debug for Router {
     }
 }
 
-/// Reads what was on its way when the last run ended, in the order in which it was sent.
+/// Reads what was on its way when the last run ended: for each home in the order in which it was
+/// sent.
 async fn read_handoffs(shared: &Shared) -> Result<Vec<Handoff>, StoreError> {
     let mut left = Vec::new();
     let mut after: Option<(Arc<str>, u64)> = None;
@@ -325,7 +326,6 @@ async fn read_handoffs(shared: &Shared) -> Result<Vec<Handoff>, StoreError> {
             }
         }
     }
-    left.sort_by_key(|handoff| handoff.row);
     Ok(left)
 }
 

@@ -105,8 +105,7 @@ impl Shard {
 
     /// A session has ended.
     fn down(&mut self, account: &BareJid, id: SessionId, reason: Down) {
-        let Some(line) = self.lines.remove(&id) else { return };
-        let unsent = line.outbox.unsent();
+        let unsent = self.lines.remove(&id).map_or_else(Vec::new, |line| line.outbox.unsent());
         let Some(Place::Loaded(home)) = self.homes.get_mut(account) else { return };
         let Some(session) = home.sessions.remove(&id) else { return };
         let session = Arc::unwrap_or_clone(session);

@@ -191,7 +191,8 @@ enum Wake {
     Watermark(bool),
     Capacity(bool),
     Loaded(Result<(Id, Load), tokio::task::JoinError>),
-    Peer,
+    /// Another shard has a place for a handoff, or has stopped.
+    Room(usize, Option<mpsc::OwnedPermit<Handoff>>),
     Handoff(Handoff),
     Command(Option<Command>),
 }
@@ -257,13 +258,13 @@ impl Shard {
         let free = self.stalled.is_none();
         let blocked = self.backlog.iter().position(|queue| !queue.is_empty());
         let read = free && blocked.is_none();
-        let peer = blocked.and_then(|at| self.shared.peers.get(at));
+        let peer = blocked.and_then(|at| Some((at, self.shared.peers.get(at)?.clone())));
         tokio::select! {
             biased;
             changed = self.watermark.changed() => Wake::Watermark(changed.is_ok()),
             open = self.shared.store.capacity(), if !free => Wake::Capacity(open.is_ok()),
             Some(load) = self.loads.join_next_with_id(), if free => Wake::Loaded(load),
-            () = room(peer), if blocked.is_some() => Wake::Peer,
+            (at, place) = room(peer), if blocked.is_some() => Wake::Room(at, place),
             Some(handoff) = self.handoffs.recv(), if free => Wake::Handoff(handoff),
             command = self.commands.recv(), if read => Wake::Command(command),
         }
@@ -271,7 +272,8 @@ impl Shard {
 
     fn wake(&mut self, wake: Wake) {
         match wake {
-            Wake::Watermark(true) | Wake::Peer => {}
+            Wake::Watermark(true) => {}
+            Wake::Room(target, place) => self.use_place(target, place),
             Wake::Watermark(false) | Wake::Capacity(false) => self.fail(),
             Wake::Capacity(true) => self.retry(),
             Wake::Loaded(load) => self.loaded(load),
@@ -340,7 +342,6 @@ impl Shard {
             Command::Stop(reply) => {
                 self.advance();
                 self.end_all(StreamCondition::SystemShutdown);
-                self.stopped = true;
                 // The router may have given up waiting.
                 let _ = reply.send(());
             }
@@ -390,6 +391,22 @@ impl Shard {
         }
     }
 
+    /// Uses the place that was waited for. It must not be given back unused: several shards that
+    /// wait for the same one would pass it around for ever.
+    fn use_place(&mut self, target: usize, place: Option<mpsc::OwnedPermit<Handoff>>) {
+        let Some(queue) = self.backlog.get_mut(target) else { return };
+        match place {
+            Some(place) => {
+                if let Some(handoff) = queue.pop_front() {
+                    place.send(handoff);
+                    self.sent += 1;
+                }
+            }
+            // The shard has stopped: what is durable is in the journal.
+            None => queue.clear(),
+        }
+    }
+
     fn has_backlog(&self) -> bool {
         self.backlog.iter().any(|queue| !queue.is_empty())
     }
@@ -434,21 +451,22 @@ impl Shard {
     /// The journal has ended: nothing that waits for it will ever be durable.
     fn fail(&mut self) {
         tracing::error!(shard = self.index, "the journal has ended; the shard stops");
-        let error = StreamError::new(StreamCondition::InternalServerError);
-        self.lines.values().for_each(|line| line.outbox.abort(error.clone()));
-        self.stopped = true;
+        self.end_all(StreamCondition::InternalServerError);
     }
 
     fn end_all(&mut self, condition: StreamCondition) {
         let error = StreamError::new(condition);
-        self.lines.values().for_each(|line| line.outbox.end(Some(error.clone())));
+        self.lines.values().for_each(|line| line.outbox.abort(error.clone()));
+        self.stopped = true;
     }
 }
 
-/// Waits until the other shard's channel has room, or is closed.
-async fn room(peer: Option<&mpsc::Sender<Handoff>>) {
+/// Waits for a place in another shard's channel; `None` when that shard has stopped.
+async fn room(
+    peer: Option<(usize, mpsc::Sender<Handoff>)>,
+) -> (usize, Option<mpsc::OwnedPermit<Handoff>>) {
     match peer {
-        Some(peer) => drop(peer.reserve().await),
+        Some((at, peer)) => (at, peer.reserve_owned().await.ok()),
         None => std::future::pending().await,
     }
 }

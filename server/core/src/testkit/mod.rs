@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use longwire_stanza::BareJid;
-use longwire_store::{MemoryImage, MemoryOptions, Store, Table};
+use longwire_store::{JournalLimits, MemoryImage, MemoryOptions, Store, Table};
 use tokio::runtime::{Builder, Runtime};
 
 pub use self::device::Device;
@@ -46,6 +46,8 @@ pub struct Setting {
     pub shards: usize,
     /// How long a commit takes: 5 ms.
     pub commit_delay: Duration,
+    /// The journal's bounds: a group of one batch makes every turn durable by itself.
+    pub journal: JournalLimits,
     /// The router's bounds.
     pub limits: Limits,
     /// Seeds all randomness; printed when an expectation fails.
@@ -62,6 +64,7 @@ impl Default for Setting {
             hosts: vec!["a.example", "b.example"],
             shards: 2,
             commit_delay: Duration::from_millis(5),
+            journal: JournalLimits::default(),
             limits: Limits::default(),
             seed: 1,
             config: "",
@@ -238,7 +241,7 @@ impl World {
             let options = MemoryOptions {
                 commit_delay: self.setting.commit_delay,
                 image: self.image.clone(),
-                ..MemoryOptions::default()
+                limits: self.setting.journal,
             };
             let store = Store::memory(&registry.tables(), options).expect("a store");
             Router::start(config, registry, store, clock, seed).await.expect("a router")

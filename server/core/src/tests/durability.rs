@@ -105,9 +105,11 @@ fn both_sides(scene: &Scene) -> (bool, u64) {
 
 #[test]
 fn a_subscription_that_was_half_done_at_a_crash_is_finished_at_the_start() {
-    // The recipient's home is read late, so that the crash comes between the two turns.
+    // Every turn is a commit of its own, so that the crash comes between the two as well.
+    let journal = longwire_store::JournalLimits { group_batches: 1, ..Default::default() };
     for microseconds in (0..400_000).step_by(10_000) {
-        let mut scene = slow();
+        let commit_delay = Duration::from_millis(100);
+        let mut scene = Scene::set(Setting { commit_delay, journal, ..Setting::default() }, cast);
         scene.account("bob@b.example");
         let alice = scene.session("alice@a.example/x");
         alice.try_send("<presence type='subscribe' to='bob@b.example'/>").unwrap();

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use longwire_stanza::Condition;
-
 use super::*;
 use crate::limits::{HOMES_IDLE, Limits};
 use crate::testkit::Setting;
@@ -52,7 +50,9 @@ fn a_home_is_not_forgotten_before_its_writes_are_durable() {
     let limits = Limits { homes_idle: 1, ..Limits::default() };
     let delay = Duration::from_millis(200);
     let scene = Scene::set(Setting { commit_delay: delay, ..tight(limits) }, cast);
-    ["alice@a.example", "bob@a.example", "carol@a.example"].map(|name| scene.account(name));
+    for name in ["alice@a.example", "bob@a.example", "carol@a.example"] {
+        scene.account(name);
+    }
     let router = scene.router();
     let seen = scene.block_on(async {
         let alice = BareJid::new("alice@a.example").unwrap();
@@ -90,58 +90,6 @@ fn an_account_that_was_made_by_another_process_can_bind() {
     assert!(bound.is_ok(), "{bound:?}");
 }
 
-/// Sends `count` messages to an account whose home is being read, and counts the refusals.
-fn refused_while_loading(waiting: usize, count: usize) -> usize {
-    let limits = Limits { waiting, ..Limits::default() };
-    let scene = Scene::set(tight(limits), cast);
-    scene.account("bob@a.example");
-    let alice = scene.session("alice@a.example/x");
-    let mut scene = scene;
-    drop(alice);
-    scene.restart();
-    let alice = scene.session("alice@a.example/x");
-    for n in 0..count {
-        let xml = format!("<message to='bob@a.example' id='{n}'><body>file</body></message>");
-        alice.try_send(&xml).unwrap();
-    }
-    let answers = alice.receive_all();
-    assert!(answers.iter().all(|answer| {
-        answer.stanza_error().map(|error| error.condition) == Some(Condition::ResourceConstraint)
-    }));
-    let filed = scene.in_home("bob@a.example", |turn| turn.rows(&FILED).len());
-    assert_eq!(filed + answers.len(), count);
-    answers.len()
-}
-
-#[test]
-fn so_many_stanzas_wait_for_a_home_and_no_more() {
-    assert_eq!(refused_while_loading(8, 7), 0);
-    assert_eq!(refused_while_loading(8, 8), 0);
-    assert_eq!(refused_while_loading(8, 9), 1);
-}
-
-#[test]
-fn two_shards_with_tiny_channels_do_not_block_one_another() {
-    let limits = Limits { shard_input: 2, shard_handoffs: 1, ..Limits::default() };
-    let setting = Setting { limits, shards: 4, ..Setting::default() };
-    let scene = Scene::set(setting, cast);
-    let devices: Vec<Device> =
-        (0..8).map(|n| scene.session(&format!("user{n}@a.example/x"))).collect();
-    for round in 0..20 {
-        for device in &devices {
-            for other in 0..devices.len() {
-                let xml =
-                    format!("<message to='user{other}@a.example/x'><body>{round}</body></message>");
-                device.try_send(&xml).unwrap();
-            }
-        }
-    }
-    scene.settle();
-    for device in &devices {
-        assert_eq!(heard_now(device).len(), 20 * devices.len());
-    }
-}
-
 #[test]
 fn the_same_seed_gives_the_same_trace() {
     let trace = |seed| {
@@ -161,4 +109,37 @@ fn the_same_seed_gives_the_same_trace() {
     };
     assert_eq!(trace(7), trace(7));
     assert_ne!(trace(7), trace(8), "the generated resources follow the seed");
+}
+
+#[test]
+fn what_waited_for_a_home_is_handled_in_order() {
+    let mut scene = scene();
+    scene.account("bob@b.example");
+    scene.restart();
+    let alice = scene.session("alice@a.example/x");
+    for n in 0..10 {
+        let xml = format!("<message to='bob@b.example'><body>{n}</body></message>");
+        alice.try_send(&xml).unwrap();
+    }
+    // Bob binds while his home is read; only what comes after that reaches him.
+    let bob = scene.session("bob@b.example/y");
+    for n in 10..20 {
+        let xml = format!("<message to='bob@b.example'><body>{n}</body></message>");
+        alice.try_send(&xml).unwrap();
+    }
+    scene.settle();
+    let heard: Vec<u32> = heard_now(&bob).iter().map(|body| body.parse().unwrap()).collect();
+    assert!(heard.is_sorted(), "{heard:?}");
+    assert!(heard.ends_with(&(10..20).collect::<Vec<_>>()), "{heard:?}");
+}
+
+#[test]
+fn a_stop_waits_for_homes_that_are_being_read() {
+    let mut scene = scene();
+    scene.account("bob@b.example");
+    scene.restart();
+    let alice = scene.session("alice@a.example/x");
+    alice.try_send("<message to='bob@b.example'><body>file</body></message>").unwrap();
+    scene.restart();
+    assert_eq!(scene.in_home("bob@b.example", |turn| turn.rows(&FILED).len()), 1);
 }

@@ -1,5 +1,6 @@
 //! The router as a whole, with a few tiny features.
 
+mod bounds;
 mod durability;
 mod homes;
 mod outbox;
@@ -39,7 +40,7 @@ fn heard_now(device: &Device) -> Vec<String> {
     stanzas.filter_map(|it| it.child_text("body").map(|text| text.into_owned())).collect()
 }
 
-/// Messages go to the addressed session, or to all; each body that starts with `keep` is kept
+/// Messages go to the addressed session, or to all, or as a `<fan/>` to many accounts; each body that starts with `keep` is kept
 /// in the sender's home, each that starts with `file` in the recipient's.
 struct Talk;
 
@@ -85,7 +86,14 @@ impl Talk {
 
     fn send(&self, turn: &mut Turn<'_>) {
         let stanza = turn.stanza().clone();
-        turn.route(stanza);
+        let fan = stanza.child("urn:test", "fan").and_then(|fan| fan.text().parse().ok());
+        for n in 0..fan.unwrap_or(0) {
+            let to = BareJid::new(&format!("user{n}@a.example")).expect("an address");
+            turn.route(stanza.with_to(to));
+        }
+        if fan.is_none() {
+            turn.route(stanza);
+        }
     }
 
     fn receive(&self, turn: &mut Turn<'_>) {

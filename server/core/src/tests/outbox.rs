@@ -167,7 +167,7 @@ fn a_connection_that_waits_is_woken() {
         });
         tokio::task::yield_now().await;
         for _ in 0..3 {
-            let me = longwire_stanza::Stanza::message(longwire_stanza::MessageType::Chat)
+            let me = Stanza::message(longwire_stanza::MessageType::Chat)
                 .to(session.jid())
                 .body("note to self")
                 .build();
