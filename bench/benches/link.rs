@@ -154,7 +154,7 @@ fn message(from: &str, to: &str) -> Stanza {
         let message = Stanza::message(MessageType::Chat).from(from).to(to);
         message.id("3f1e5d3c-7a4b-4a55-9d7e-2f60a7b0c111").body(body).build()
     };
-    let frame = build("").to_bytes().len();
+    let frame = build("w").to_bytes().len() - 1;
     build(&"words ".repeat(70)[..400 - frame])
 }
 

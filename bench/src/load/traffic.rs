@@ -416,8 +416,8 @@ struct Letter {
 
 impl Letter {
     fn new(to: Jid, bytes: usize) -> Self {
-        let mut letter = Self { to, body: String::new() };
-        let frame = letter.write(100_000, 10_000_000_000).to_bytes().len();
+        let mut letter = Self { to, body: "w".to_owned() };
+        let frame = letter.write(100_000, 10_000_000_000).to_bytes().len() - letter.body.len();
         letter.body = "words ".chars().cycle().take(bytes.saturating_sub(frame)).collect();
         letter
     }
