@@ -2,8 +2,10 @@
 
 mod backoff;
 mod commands;
+mod interrupts;
 mod line;
 mod roll;
+mod sent;
 pub(super) mod show;
 mod talk;
 

@@ -16,6 +16,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::output;
+use super::printable::printable;
 use crate::dev::{self, Endpoints};
 
 /// The options of commands that log in as a client.
@@ -170,9 +171,12 @@ impl NoSession {
         Self { exit: Exit::Usage, report }
     }
 
-    /// Tells it and gives the exit status.
+    /// Tells it, in one line for scripts and one with advice, and gives the exit status.
     pub(super) fn complain(&self) -> Exit {
-        output::complain(&self.report);
+        output::note(format_args!("longwire: {}", self.report));
+        if let Some(help) = self.report.help() {
+            output::note(format_args!("  {help}"));
+        }
         self.exit
     }
 }
@@ -266,25 +270,27 @@ impl LoginArgs {
         };
         let transport = transport(config.transport);
         let what = format!("no session for {} at {server} over {transport}", self.account);
-        let report = Report::from_err(error);
-        let help = match exit {
-            Exit::Usage => "check the file that --ca names",
-            _ => self.advice(report.downcast_ref::<ConnectError>()),
-        };
-        let reason = super::printable::printable(&report.to_string()).into_owned();
+        let help = self.advice(&error);
+        let reason = printable(&error.to_string()).into_owned();
         NoSession { exit, report: miette!(help = help, "{what}: {reason}") }
     }
 
-    fn advice(&self, error: Option<&ConnectError>) -> &'static str {
+    fn advice(&self, error: &ConnectError) -> &'static str {
         let is_dev = self.endpoints().is_ok_and(|endpoints| endpoints.is_some());
         match error {
-            Some(ConnectError::Certificate(_)) => {
-                "trust the server's certificate with --ca, if it is the right server"
+            ConnectError::Certificates(_) => "name a file with certificates to trust with --ca",
+            ConnectError::Certificate(_) => {
+                "if this is the right server, trust its certificate with --ca"
             }
-            Some(ConnectError::Refused(_)) => "check account and password",
-            Some(ConnectError::Address(_)) => "check the domain, or name the server with --server",
-            _ if is_dev => "is `longwire serve --dev` running in this folder?",
-            _ => "check --server and --transport, and whether something blocks the port",
+            ConnectError::Refused(_) => "check account and password",
+            ConnectError::Address(_) => "check the domain, or name the server with --server",
+            ConnectError::Network(_)
+            | ConnectError::Quic(_)
+            | ConnectError::Closed(_)
+            | ConnectError::Timeout => match is_dev {
+                true => "is `longwire serve --dev` running in this folder?",
+                false => "check --server and --transport, and whether something blocks the port",
+            },
         }
     }
 }

@@ -1,11 +1,11 @@
 //! What the commands do.
 
 use longwire_client::Element;
-use longwire_stanza::{BareJid, IqType, Jid, Payload, PresenceType, Stanza, ns, xep};
+use longwire_stanza::{BareJid, IqType, Jid, PresenceType, Stanza, ns};
 
 use super::line::{self, Line, Show};
 use super::show;
-use super::talk::{ASKED, Answer, Asked, Talk, WAITING};
+use super::talk::{ASKED, Answer, Asked, Talk, WAITING, ping};
 use crate::cli::output::say;
 use crate::cli::printable::printable;
 
@@ -90,7 +90,12 @@ impl Talk {
         }
         let server = || Jid::from(self.account().to_domain());
         let jid = jid.or_else(|| self.peer.clone()).unwrap_or_else(server);
-        let request = Stanza::iq(IqType::Get).to(&jid).child(xep::ping::Ping.element()).build();
+        // The server answers for an account; a session answers for itself.
+        let jid = match jid.resource() {
+            None => self.roll.session_of(&jid.bare()).unwrap_or(jid),
+            Some(_) => jid,
+        };
+        let request = ping(&jid);
         self.ask(Asked::Ping(jid), request);
     }
 
@@ -109,7 +114,7 @@ impl Talk {
         let error = answer.answer.as_ref().and_then(Stanza::stanza_error);
         let error = error.map(|error| show::error(&error));
         match (&answer.asked, &answer.answer, error) {
-            (Asked::Alive, _, _) => {}
+            (Asked::Alive | Asked::Arrived(_), _, _) => {}
             (Asked::Ping(jid), None, _) | (Asked::Add(jid), None, _) => {
                 say(format_args!("! no answer from {}", printable(jid.as_str())));
             }

@@ -91,6 +91,13 @@ impl Roll {
         self.present.insert(jid, state.to_owned()).is_none_or(|before| before != state)
     }
 
+    /// The one session of somebody that is known; nothing when there are several or none.
+    pub(super) fn session_of(&self, somebody: &BareJid) -> Option<Jid> {
+        let mut sessions = self.present.keys().filter(|jid| jid.bare() == *somebody);
+        let first = sessions.next()?;
+        sessions.next().is_none().then(|| Jid::from(first))
+    }
+
     /// What `/roster` shows.
     pub(super) fn contacts(&self) -> Vec<String> {
         self.contacts.values().map(contact).collect()
@@ -166,6 +173,8 @@ mod tests {
         let away = hear(PresenceType::Available, "away", "at \u{9b}31mlunch");
         assert_eq!(away.as_deref(), Some("bob@b.example/x is away (at 31mlunch)"));
         assert_eq!(roll.present(), ["bob@b.example/x is away (at 31mlunch)"]);
+        assert_eq!(roll.session_of(&BareJid::new("bob@b.example").unwrap()), Jid::new(BOB).ok());
+        assert_eq!(roll.session_of(&BareJid::new("b.example").unwrap()), None);
         let gone = roll.presence(&presence(PresenceType::Unavailable, BOB, "", ""), &own());
         assert_eq!(gone.as_deref(), Some("bob@b.example/x is gone"));
         assert!(roll.present().is_empty());

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::future::Future;
-use std::io;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -13,14 +12,15 @@ use longwire_stanza::xep::roster::{Request, Roster};
 use longwire_stanza::{
     BareJid, IqType, Jid, Kind, MessageType, Payload, Stanza, StreamCondition, ns, xep,
 };
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::Args;
 use super::backoff::Backoff;
+use super::interrupts::Interrupts;
 use super::line::Show;
 use super::roll::Roll;
+use super::sent::{Question, Sent};
 use super::show;
 use crate::cli::input::{self, Input};
 use crate::cli::output::say;
@@ -31,9 +31,6 @@ use crate::environment::SystemClock;
 /// Stanzas that wait for the connection. Above it nothing more is read, or kept without one.
 pub(super) const WAITING: usize = 100;
 
-/// Messages of one's own that an error may still come back for.
-const REMEMBERED: usize = 64;
-
 /// Requests that may wait for an answer at once.
 pub(super) const ASKED: usize = 16;
 
@@ -42,6 +39,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(25);
 
 /// Silence after which the server is asked whether it is there.
 const QUIET: Duration = Duration::from_secs(60);
+
+/// After a message so much time passes until the server is asked whether it arrived: one question
+/// for all that is said meanwhile.
+const PAUSE: Duration = Duration::from_secs(2);
 
 /// A session that lasted this long was a good one: the next wait is short again.
 const GOOD: Duration = Duration::from_secs(30);
@@ -65,7 +66,9 @@ pub(super) struct Talk {
     pub(super) roll: Roll,
     pub(super) presence: (Show, Option<String>),
     pub(super) outgoing: VecDeque<Stanza>,
-    sent: VecDeque<(String, String)>,
+    sent: Sent,
+    /// When to ask whether the latest messages arrived.
+    confirm_at: Option<Instant>,
     ids: Ids,
     answers: mpsc::Sender<Answer>,
     pub(super) asked: usize,
@@ -97,6 +100,7 @@ impl Ids {
 pub(super) enum Asked {
     Ping(Jid),
     Add(Jid),
+    Arrived(Question),
     Alive,
 }
 
@@ -116,6 +120,7 @@ enum Happened {
     Connected(Result<Client, ConnectError>),
     Answered(Answer),
     Sent,
+    Paused,
     Quiet,
     Interrupted,
 }
@@ -153,26 +158,6 @@ pub(super) async fn talk(args: Args, mut config: Config) -> Exit {
     }
 }
 
-/// Signals that end the conversation in good order.
-struct Interrupts {
-    interrupt: Signal,
-    terminate: Signal,
-}
-
-impl Interrupts {
-    fn new() -> io::Result<Self> {
-        let interrupt = signal(SignalKind::interrupt())?;
-        Ok(Self { interrupt, terminate: signal(SignalKind::terminate())? })
-    }
-
-    async fn next(&mut self) {
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-    }
-}
-
 impl Talk {
     fn new(
         args: Args,
@@ -195,7 +180,8 @@ impl Talk {
             roll: Roll::default(),
             presence: (Show::Online, None),
             outgoing: VecDeque::new(),
-            sent: VecDeque::new(),
+            sent: Sent::default(),
+            confirm_at: None,
             ids: Ids { run: u64::from_le_bytes(run), next: 0 },
             answers,
             asked: 0,
@@ -214,6 +200,7 @@ impl Talk {
         let reads = !self.is_ending && !(is_online && self.outgoing.len() >= WAITING);
         let quiet = self.heard + QUIET;
         let watches = is_online && !self.is_asked;
+        let (confirms, confirm_at) = (self.confirm_at.is_some(), self.confirm_at.unwrap_or(quiet));
         let (sender, first) = match &self.session {
             Session::Online { client, .. } => (Some(client.sender()), self.outgoing.front()),
             Session::Offline(_) => (None, None),
@@ -239,6 +226,7 @@ impl Talk {
             true = send, if sends => Happened::Sent,
             Some(answer) = answered.recv() => Happened::Answered(answer),
             line = typed.recv(), if reads => Happened::Typed(line),
+            () = tokio::time::sleep_until(confirm_at), if confirms => Happened::Paused,
             () = tokio::time::sleep_until(quiet), if watches => Happened::Quiet,
         }
     }
@@ -257,14 +245,29 @@ impl Talk {
             Happened::Connected(Ok(client)) => self.online(client).await,
             Happened::Connected(Err(error)) => return self.failed(error),
             Happened::Answered(answer) => return self.answered(answer),
-            Happened::Sent => drop(self.outgoing.pop_front()),
-            Happened::Quiet => {
-                self.is_asked = true;
-                let ping = Stanza::iq(IqType::Get).to(self.config.account.to_domain());
-                self.ask(Asked::Alive, ping.child(xep::ping::Ping.element()).build());
+            Happened::Sent => {
+                let sent = self.outgoing.pop_front();
+                if sent.is_some_and(|stanza| self.sent.note(&stanza)) {
+                    self.confirm_at.get_or_insert_with(|| Instant::now() + PAUSE);
+                }
             }
+            Happened::Paused => {
+                self.confirm_at = None;
+                if let Some(question) = self.sent.question() {
+                    let ping = ping(question.peer.clone());
+                    self.ask(Asked::Arrived(question), ping);
+                }
+            }
+            Happened::Quiet => self.ask_server(),
         }
         None
+    }
+
+    fn ask_server(&mut self) {
+        if !self.is_asked {
+            self.is_asked = true;
+            self.ask(Asked::Alive, ping(self.config.account.to_domain()));
+        }
     }
 
     pub(super) fn heard(&mut self) {
@@ -308,18 +311,21 @@ impl Talk {
         // Whoever came instead would be thrown out in turn.
         let is_replaced = matches!(reason, CloseReason::PeerError(error)
             if error.condition == StreamCondition::Conflict);
-        if self.args.no_reconnect || is_replaced || self.is_ending {
+        let ends = self.args.no_reconnect || is_replaced || self.is_ending;
+        if ends {
             say(format_args!("! {reason_shown}"));
-            self.tell_unsent();
-            return Some(Exit::NoSession);
+        } else {
+            let wait = self.attempt_later().as_secs_f32();
+            say(format_args!("! {reason_shown}; connecting again in {wait:.1} s"));
         }
-        let wait = self.attempt_later();
-        say(format_args!(
-            "! {reason_shown}; what was typed in the last moments may not have arrived; \
-             connecting again in {:.1} s",
-            wait.as_secs_f32()
-        ));
-        None
+        self.confirm_at = None;
+        for (peer, excerpt) in self.sent.take_unconfirmed() {
+            say(format_args!("! {} may not have got \"{excerpt}\"", printable(peer.as_str())));
+        }
+        if ends {
+            self.tell_unsent();
+        }
+        ends.then_some(Exit::NoSession)
     }
 
     /// An attempt to connect again failed.
@@ -350,6 +356,15 @@ impl Talk {
         self.asked = self.asked.saturating_sub(1);
         let is_current = answer.session_number == self.session_number;
         match (&answer.answer, &answer.asked) {
+            (Some(_), Asked::Arrived(question)) => {
+                self.sent.confirm(question);
+                if self.sent.question().is_some() {
+                    self.confirm_at.get_or_insert_with(|| Instant::now() + PAUSE);
+                }
+                self.heard();
+            }
+            // Somebody else's server may be at fault: ask one's own.
+            (None, Asked::Arrived(_)) if is_current && self.is_online() => self.ask_server(),
             (Some(_), _) if is_current => self.heard(),
             (None, Asked::Alive) if is_current && self.is_online() => {
                 say("! the server does not answer");
@@ -400,8 +415,7 @@ impl Talk {
 
     fn bounced(&mut self, error: &Stanza) {
         let id = error.id().unwrap_or_default();
-        let known = self.sent.iter().find(|(sent, _)| sent == id);
-        let what = known.map_or("a message", |(_, excerpt)| excerpt.as_str());
+        let what = self.sent.refused(id).unwrap_or("a message");
         let who = error.from().map_or("somebody", Jid::as_str);
         let why = error.stanza_error().map(|error| show::error(&error)).unwrap_or_default();
         say(format_args!("! {} did not get \"{what}\": {why}", printable(who)));
@@ -423,10 +437,6 @@ impl Talk {
         let id = self.ids.fresh();
         let message = Stanza::message(MessageType::Chat).to(peer).id(&id).body(text).build();
         self.outgoing.push_back(message);
-        self.sent.push_back((id, show::excerpt(text)));
-        if self.sent.len() > REMEMBERED {
-            self.sent.pop_front();
-        }
         true
     }
 
@@ -470,4 +480,9 @@ impl Talk {
         let _ = tokio::time::timeout(LAST_WORDS, client.close()).await;
         Exit::Done
     }
+}
+
+/// A ping (XEP-0199).
+pub(super) fn ping(to: impl Into<Jid>) -> Stanza {
+    Stanza::iq(IqType::Get).to(to).child(xep::ping::Ping.element()).build()
 }
