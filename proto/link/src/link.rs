@@ -5,6 +5,7 @@
 //! [`Link::poll_action`], and set a timer for [`Link::poll_timeout`]. Nothing here waits, reads a
 //! clock or opens a socket.
 
+mod event;
 mod incoming;
 mod session;
 
@@ -15,16 +16,17 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use longwire_stanza::{BareJid, FullJid, Stanza, StreamCondition, StreamError};
+use longwire_stanza::{BareJid, Stanza, StreamCondition, StreamError};
 use longwire_xml::Limits;
 
 use crate::{
     limits,
-    negotiate::{self, Ask, ClientError, Reply, Security, Transport},
-    sasl::{SaslCondition, TlsInfo},
+    negotiate::{self, Ask, Reply, Security, Transport},
+    sasl::TlsInfo,
     schedule::Outputs,
     stream::{Action, Class, Code, Direction, Mode, Refused, Role, StreamId, Ticket},
 };
+pub use event::{CloseReason, Event};
 use incoming::{Incoming, Receive};
 use session::{Negotiation, Phase, Session};
 
@@ -34,87 +36,6 @@ pub struct SessionId(pub u32);
 
 /// Fills its argument with unpredictable bytes.
 pub type Entropy = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
-
-/// What happened on the connection.
-#[derive(Debug)]
-pub enum Event {
-    /// The negotiation needs an answer: [`Link::handle_reply`].
-    Ask {
-        /// The session that waits.
-        session: SessionId,
-        /// The question.
-        ask: Ask,
-    },
-    /// An attempt to log in failed; count it.
-    Denied {
-        /// The session.
-        session: SessionId,
-        /// The account that was tried, when such a name could exist.
-        account: Option<BareJid>,
-        /// What the client was told.
-        condition: SaslCondition,
-    },
-    /// The peer has proven to be this account.
-    Authenticated {
-        /// The session.
-        session: SessionId,
-        /// Whose it is.
-        account: BareJid,
-    },
-    /// The session has its address; stanzas flow.
-    Bound {
-        /// The session.
-        session: SessionId,
-        /// Its address.
-        jid: FullJid,
-    },
-    /// A stanza arrived.
-    Stanza {
-        /// The session that sent it.
-        session: SessionId,
-        /// The stanza.
-        stanza: Stanza,
-        /// The stream on which it came.
-        stream: StreamId,
-    },
-    /// The session is over; nothing more comes from it.
-    Closed {
-        /// The session.
-        session: SessionId,
-        /// Why.
-        reason: CloseReason,
-    },
-}
-
-/// Why a session ended.
-#[derive(Debug)]
-pub enum CloseReason {
-    /// The peer closed its stream in good order.
-    PeerClosed,
-    /// The peer reported a stream error.
-    PeerError(StreamError),
-    /// We reported this stream error.
-    Error(StreamError),
-    /// We closed in good order.
-    Closed,
-    /// Logging in failed (client only).
-    Refused(ClientError),
-    /// The transport went away.
-    Lost,
-}
-
-impl std::fmt::Display for CloseReason {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::PeerClosed => f.write_str("the other side closed the stream"),
-            Self::PeerError(error) => write!(f, "the other side reported {error}"),
-            Self::Error(error) => write!(f, "closed because of {error}"),
-            Self::Closed => f.write_str("closed"),
-            Self::Refused(error) => write!(f, "{error}"),
-            Self::Lost => f.write_str("the connection was lost"),
-        }
-    }
-}
 
 /// Which end we are, with what it needs for the negotiation.
 enum End {
