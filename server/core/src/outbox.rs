@@ -396,6 +396,7 @@ mod tests {
         // What waits itself is replaced, and waits for the later of the two.
         assert_eq!(sender.offer(presence("away"), LATER, NOW), Offer::Held { first: true });
         assert_eq!(sender.offer(presence("dnd"), NOW, NOW), Offer::Coalesced);
+        assert_eq!(sender.release(NOW), Some(LATER));
         assert!(outbox.try_recv().is_none());
         assert_eq!(sender.release(LATER), None);
         assert_eq!(show(outbox.try_recv()).as_deref(), Some("dnd"));

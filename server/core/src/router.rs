@@ -345,6 +345,8 @@ pub struct Counters {
     pub postponed: u64,
     /// Homes that were read from the store.
     pub loads: u64,
+    /// The most homes that one shard was reading at the same time.
+    pub loads_at_once: u64,
     /// Presence, chat states and answers that a full outbox did not take.
     pub outbox_dropped: u64,
     /// Messages and requests that an outbox did not take.
@@ -360,6 +362,7 @@ pub(crate) struct Counts {
     pub(crate) dropped: AtomicU64,
     pub(crate) postponed: AtomicU64,
     pub(crate) loads: AtomicU64,
+    pub(crate) loads_at_once: AtomicU64,
     pub(crate) outbox_dropped: AtomicU64,
     pub(crate) outbox_refused: AtomicU64,
 }
@@ -374,6 +377,7 @@ impl Counts {
             dropped: get(&self.dropped),
             postponed: get(&self.postponed),
             loads: get(&self.loads),
+            loads_at_once: get(&self.loads_at_once),
             outbox_dropped: get(&self.outbox_dropped),
             outbox_refused: get(&self.outbox_refused),
         }

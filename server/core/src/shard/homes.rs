@@ -76,6 +76,8 @@ impl Shard {
                 Load { account: owner, rows }
             });
             self.load_ids.insert(task.id(), account);
+            let at_once = self.load_ids.len() as u64;
+            self.shared.counts.loads_at_once.fetch_max(at_once, Ordering::Relaxed);
         }
     }
 

@@ -103,6 +103,18 @@ fn so_many_homes_are_being_read_and_no_more() {
 }
 
 #[test]
+fn so_many_homes_are_read_at_the_same_time_and_no_more() {
+    for (count, at_once) in [(1, 1), (2, 2), (3, 2)] {
+        let accounts: Vec<String> = (0..count).map(|n| format!("user{n}@a.example")).collect();
+        let (scene, alice) = cold(Limits { loads: 2, ..Limits::default() }, &accounts);
+        alice.send(&format!(
+            "<message to='x@a.example'><fan xmlns='urn:test'>{count}</fan></message>"
+        ));
+        assert_eq!(scene.router().counters().loads_at_once, at_once, "{count}");
+    }
+}
+
+#[test]
 fn so_many_handoffs_are_kept_for_a_shard_and_no_more() {
     for (count, over) in [(7, 0), (8, 0), (9, 1)] {
         let accounts: Vec<String> = (0..count).map(|n| format!("user{n}@a.example")).collect();
@@ -118,7 +130,8 @@ fn so_many_handoffs_are_kept_for_a_shard_and_no_more() {
 #[test]
 fn a_full_channel_between_shards_loses_nothing_and_blocks_nobody() {
     for shard_handoffs in [1, 2, 3] {
-        let limits = Limits { shard_input: 2, shard_handoffs, ..Limits::default() };
+        // One turn's handoffs fit; a shard that has any of them left takes no further stanza.
+        let limits = Limits { shard_input: 2, shard_handoffs, backlog: 8, ..Limits::default() };
         let scene = Scene::set(Setting { limits, shards: 4, ..Setting::default() }, cast);
         let devices: Vec<Device> =
             (0..8).map(|n| scene.session(&format!("user{n}@a.example/x"))).collect();
@@ -135,6 +148,7 @@ fn a_full_channel_between_shards_loses_nothing_and_blocks_nobody() {
         for device in &devices {
             assert_eq!(heard_now(device).len(), 10 * devices.len());
         }
+        assert_eq!(scene.router().counters().dropped, 0);
     }
 }
 

@@ -117,20 +117,50 @@ fn what_waited_for_a_home_is_handled_in_order() {
     scene.account("bob@b.example");
     scene.restart();
     let alice = scene.session("alice@a.example/x");
-    for n in 0..10 {
-        let xml = format!("<message to='bob@b.example'><body>{n}</body></message>");
-        alice.try_send(&xml).unwrap();
-    }
-    // Bob binds while his home is read; only what comes after that reaches him.
-    let bob = scene.session("bob@b.example/y");
-    for n in 10..20 {
-        let xml = format!("<message to='bob@b.example'><body>{n}</body></message>");
+    let bodies: Vec<String> = (0..10).map(|n| format!("file {n}")).collect();
+    for body in &bodies {
+        let xml = format!("<message to='bob@b.example'><body>{body}</body></message>");
         alice.try_send(&xml).unwrap();
     }
     scene.settle();
-    let heard: Vec<u32> = heard_now(&bob).iter().map(|body| body.parse().unwrap()).collect();
-    assert!(heard.is_sorted(), "{heard:?}");
-    assert!(heard.ends_with(&(10..20).collect::<Vec<_>>()), "{heard:?}");
+    let filed = scene.in_home("bob@b.example", |turn| turn.rows(&FILED));
+    let filed: Vec<String> = filed.iter().map(|(_, body)| body.to_string()).collect();
+    assert_eq!(filed, bodies);
+}
+
+#[test]
+fn a_stop_waits_for_what_goes_from_shard_to_shard() {
+    let limits = Limits { shard_handoffs: 1, ..Limits::default() };
+    let setting = Setting { limits, shards: 4, ..Setting::default() };
+    let mut scene = Scene::set(setting, cast);
+    let devices: Vec<Device> =
+        (0..8).map(|n| scene.session(&format!("user{n}@a.example/x"))).collect();
+    for device in &devices {
+        device
+            .try_send("<message to='x@a.example'><body>file</body><fan xmlns='urn:test'>8</fan></message>")
+            .unwrap();
+    }
+    scene.restart();
+    for device in &devices {
+        assert_eq!(heard_now(device).len(), 8);
+    }
+    for n in 0..8 {
+        let filed = scene.in_home(&format!("user{n}@a.example"), |turn| turn.rows(&FILED).len());
+        assert_eq!(filed, 8);
+    }
+}
+
+#[test]
+fn a_stop_waits_for_the_journal_of_the_last_shard_that_a_stanza_reaches() {
+    for to in 0..8 {
+        let mut scene = Scene::set(Setting { shards: 4, ..Setting::default() }, cast);
+        let alice = scene.session("alice@a.example/x");
+        let other = scene.session(&format!("user{to}@a.example/x"));
+        let xml = format!("<message to='user{to}@a.example'><body>file</body></message>");
+        alice.try_send(&xml).unwrap();
+        scene.restart();
+        assert_eq!(heard_now(&other), ["file"], "user{to}");
+    }
 }
 
 #[test]

@@ -44,8 +44,8 @@ fn heard_now(device: &Device) -> Vec<String> {
 /// in the sender's home, each that starts with `file` in the recipient's.
 struct Talk;
 
-const SENT: Table<String, String> = Table::account("talk_sent", 1);
-const FILED: Table<String, String> = Table::account("talk_filed", 1);
+const SENT: Table<u64, String> = Table::account("talk_sent", 1);
+const FILED: Table<u64, String> = Table::account("talk_filed", 1);
 
 impl Feature for Talk {
     const NAME: &'static str = "talk";
@@ -76,11 +76,11 @@ impl Talk {
         Self::store(turn, "file", &FILED);
     }
 
-    fn store(turn: &mut Turn<'_>, word: &str, table: &Table<String, String>) {
+    fn store(turn: &mut Turn<'_>, word: &str, table: &Table<u64, String>) {
         let body = turn.stanza().child_text("body").map(|text| text.into_owned());
         if let Some(body) = body.filter(|body| body.starts_with(word)) {
-            let id = turn.fresh_id();
-            turn.put(table, &id, body);
+            let number = turn.rows(table).len() as u64;
+            turn.put(table, &number, body);
         }
     }
 
