@@ -47,16 +47,17 @@ fn start(script: &str) -> anyhow::Result<(Site, Server)> {
     Ok((site, server))
 }
 
-/// What the scripts need to know; `{jid}` and the like are filled in by them.
+/// What the scripts need to know; `{jid}` and the like are filled in by them, and passwords go
+/// through the environment.
 fn settings(site: &Site) -> String {
     let program = site.program().path().display().to_string();
     let authority = site.authority().display().to_string();
     let accounts: serde_json::Map<String, serde_json::Value> =
         ACCOUNTS.iter().map(|(user, password)| ((*user).to_owned(), json!(password))).collect();
     let server = format!("127.0.0.1:{}", site.ports.quic);
-    let client = ["--account", "{jid}", "--password", "{password}", "--server", &server];
+    let client = ["{jid}", "--server", &server, "--ca", &authority];
     let command = |name: &str, rest: &[&str]| -> Vec<String> {
-        let all = [&[program.as_str(), name][..], &client, &["--ca", &authority], rest].concat();
+        let all = [&[program.as_str(), name][..], &client, rest].concat();
         all.into_iter().map(ToOwned::to_owned).collect()
     };
     json!({
@@ -69,7 +70,7 @@ fn settings(site: &Site) -> String {
             "tls": site.ports.tls,
         },
         "accounts": accounts,
-        "send_command": command("send", &["{to}", "{body}"]),
+        "send_command": command("send", &["--to", "{to}", "--body", "{body}"]),
         "chat_command": command("chat", &["{to}"]),
     })
     .to_string()

@@ -191,7 +191,7 @@ async def a_lane_carries_nothing_but_stanzas(settings, mode):
 
 async def bad_xml_on_a_lane_is_answered_on_the_primary(settings, mode):
     async with people(settings, mode, "alice") as (alice,):
-        alice.lane().send("<message><body></message></body>")
+        alice.lane().send("<message><body></message>")
         condition = await alice.stream_error()
         expect(condition == "not-well-formed", f"not-well-formed, not {condition}")
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import os
 import ssl
 
 import slixmpp
@@ -307,7 +308,7 @@ async def longwire_send_fails_with_a_wrong_password(settings, transport):
         await send(settings, "alice", settings.jid("bob"), "x")
         process = await spawn(settings, settings.send_command, "alice", wrong_password=True)
         out, _ = await asyncio.wait_for(process.communicate(), WAIT_SECONDS)
-        expect(process.returncode == 1, f"exit status 1, not {process.returncode}: {out.decode()}")
+        expect(process.returncode == 3, f"exit status 3, not {process.returncode}: {out.decode()}")
 
 
 async def longwire_chat_talks_with_a_stock_client(settings, transport):
@@ -331,15 +332,16 @@ async def send(settings, name, to, body):
 
 async def spawn(settings, template, name, to="", body="x", wrong_password=False):
     """Starts one of longwire's clients; the driver says what its command line looks like."""
+    password = "certainly wrong" if wrong_password else settings.password(name)
     values = {
         "jid": settings.jid(name),
-        "password": "wrong" if wrong_password else settings.password(name),
         "to": to or settings.jid("bob"),
         "body": body,
     }
     command = [part.format(**values) for part in template]
     return await asyncio.create_subprocess_exec(
         *command,
+        env={**os.environ, "LONGWIRE_PASSWORD": password},
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

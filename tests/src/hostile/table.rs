@@ -123,7 +123,8 @@ pub const XML: &[Hostile] = &[
         &["restricted-xml", "not-well-formed"],
         RULE_RESTRICTED
     ),
-    malformed!("a wrong end tag", "<message><body></message></body>"),
+    malformed!("a wrong end tag", "<message><body></message>"),
+    malformed!("a wrong end tag with the right one behind it", "<message><body></message></body>"),
     malformed!("crossed tags", "<message><a><b></a></b></message>"),
     malformed!("an end tag in another case", "<message></Message>"),
     malformed!("an end tag with an attribute", "<message></message a='1'>"),
