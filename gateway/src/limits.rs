@@ -23,3 +23,6 @@ pub(crate) const TCP_BACKLOG: i32 = 1_024;
 
 /// How far ahead a timer is set that has nothing to wait for.
 pub(crate) const NO_TIMER: Duration = Duration::from_secs(24 * 3_600);
+
+/// How often the store is asked whether another process has changed it: one look at a counter.
+pub(crate) const STORE_WATCH: Duration = Duration::from_secs(2);

@@ -16,7 +16,7 @@ use longwire_store::{Options, Store, StoreError};
 use thiserror::Error;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, MissedTickBehavior, timeout_at};
 
 use crate::admission::Admission;
 use crate::config::{Config, ConfigError, Host, Listener};
@@ -24,7 +24,7 @@ use crate::credentials::Credentials;
 use crate::environment::Environment;
 use crate::features;
 use crate::keys::{KeyError, Keys, data_folder};
-use crate::limits::{DRAIN, SLOW_ANSWERS};
+use crate::limits::{DRAIN, SLOW_ANSWERS, STORE_WATCH};
 use crate::listener::{Open, open};
 use crate::shared::{Shared, Stage, report};
 use crate::throttle::Throttles;
@@ -160,6 +160,9 @@ impl Server {
             server.endpoints.extend(socket.endpoint);
             server.accepting.spawn(socket.accept);
         }
+        if environment.memory.is_none() {
+            server.accepting.spawn(watch_store(server.shared.router.clone()));
+        }
         Ok(server)
     }
 
@@ -240,6 +243,16 @@ impl Drop for Server {
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server").field("listeners", &self.listeners).finish_non_exhaustive()
+    }
+}
+
+/// Takes note of what tools beside the server do to the accounts.
+async fn watch_store(router: Router) {
+    let mut ticks = tokio::time::interval(STORE_WATCH);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        router.notice_changes().await;
     }
 }
 

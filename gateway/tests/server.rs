@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // Helpers of tests are tests.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use longwire_client::{
 use longwire_gateway::config::{Config, Host, Limits, Listener, TransportKind};
 use longwire_gateway::{Environment, Server, self_signed};
 use longwire_stanza::{BareJid, MessageType, PresenceType, Stanza, StreamCondition};
-use longwire_store::MemoryOptions;
+use longwire_store::{MemoryOptions, Options, Store};
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -30,6 +31,11 @@ struct Rig {
 impl Rig {
     /// One host, `localhost`, on every transport, with alice and bob; nothing touches the disk.
     async fn start(limits: Limits) -> Self {
+        Self::start_in("unused".into(), limits, Some(MemoryOptions::default())).await
+    }
+
+    /// The same with the data in a folder, unless it is kept in memory.
+    async fn start_in(folder: PathBuf, limits: Limits, memory: Option<MemoryOptions>) -> Self {
         let (identity, _) = self_signed(&["localhost"]).unwrap();
         let trust = vec![identity.cert[0].clone()];
         let host = Host { name: "localhost".to_owned(), identity: Some(Arc::new(identity)) };
@@ -40,9 +46,8 @@ impl Rig {
             Listener::new(TransportKind::Tls, here),
             Listener::new(TransportKind::StartTls, here).plaintext(),
         ];
-        let mut config = Config::new(vec![host], listeners, "unused".into());
+        let mut config = Config::new(vec![host], listeners, folder);
         config.limits = limits;
-        let memory = Some(MemoryOptions::default());
         let environment = Environment { memory, ..Environment::default() };
         let server = Server::start(config, environment).await.unwrap();
         for name in ["alice", "bob"] {
@@ -356,4 +361,28 @@ async fn who_does_not_log_in_in_time_is_told_so() {
     let read = tokio::time::timeout(PATIENCE, stream.read_to_string(&mut said)).await;
     read.expect("the stream ends").unwrap();
     assert!(said.contains("connection-timeout"), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_account_that_a_tool_deletes_loses_its_sessions() {
+    let folder = tempfile::tempdir().unwrap();
+    let rig = Rig::start_in(folder.path().to_owned(), Limits::default(), None).await;
+    let mut alice = rig.connect("alice", Transport::Quic).await;
+    let bob = rig.connect("bob", Transport::Quic).await;
+    let tables = rig.server.router().registry().tables();
+    let tool = Store::open_sqlite(folder.path(), &tables, Options::tool()).unwrap();
+    let erased = rig.server.router().registry().account_tables();
+    longwire_accounts::delete(&tool, &account("alice"), &erased).await.unwrap();
+    let end = async {
+        loop {
+            match alice.next().await {
+                Some(Event::Closed(reason)) => break reason,
+                Some(_) => {}
+                None => panic!("no reason"),
+            }
+        }
+    };
+    let reason = tokio::time::timeout(PATIENCE, end).await.unwrap();
+    assert!(matches!(reason, CloseReason::PeerError(_)), "{reason:?}");
+    ping(&bob).await;
 }

@@ -16,12 +16,12 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use longwire_stanza::{BareJid, Stanza, StreamCondition, StreamError};
+use longwire_stanza::{Stanza, StreamCondition, StreamError};
 use longwire_xml::Limits;
 
 use crate::{
     limits,
-    negotiate::{self, Ask, Reply, Security, Transport},
+    negotiate::{self, Reply, Security, Transport},
     sasl::TlsInfo,
     schedule::Outputs,
     stream::{Action, Class, Code, Direction, Mode, Refused, Role, StreamId, Ticket},

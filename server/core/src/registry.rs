@@ -212,6 +212,11 @@ impl Registry {
         all
     }
 
+    /// The table whose row says that an account exists.
+    pub(crate) fn marker_table(&self) -> Option<TableInfo> {
+        self.marker.and_then(|at| self.tables.get(at)).map(|table| table.info)
+    }
+
     /// The elements to offer in `<stream:features/>` after authentication, capabilities
     /// (XEP-0115 §6.3) included.
     pub fn stream_features(&self) -> Vec<Element> {

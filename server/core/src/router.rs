@@ -245,14 +245,39 @@ impl Router {
     }
 
     /// Lets the shards forget what another process may have changed.
-    async fn notice_changes(&self) {
+    /// Looks whether another process has changed the store, such as a tool for accounts.
+    ///
+    /// Homes without sessions are read again when they are needed next; the sessions of accounts
+    /// that are gone end, and their contacts are told. Cheap when nothing has changed: call it
+    /// every few seconds.
+    ///
+    /// # Cancel safety
+    /// Cancelled, an account that is gone may keep its sessions until the next change.
+    pub async fn notice_changes(&self) {
         let changes = self.shared.store.external_changes().await;
         if self.changes.swap(changes, Ordering::Relaxed) == changes {
             return;
         }
         for shard in self.shards.iter() {
+            let (reply, kept) = oneshot::channel();
             // A shard that has stopped has nothing to forget.
-            let _ = shard.send(Command::Forget).await;
+            let _ = shard.send(Command::Forget(reply)).await;
+            for account in kept.await.unwrap_or_default() {
+                self.end_if_gone(&account).await;
+            }
+        }
+    }
+
+    /// Ends the sessions of an account that somebody else has removed from the store.
+    async fn end_if_gone(&self, account: &BareJid) {
+        let Some(marker) = self.shared.registry.marker_table() else { return };
+        match self.shared.store.load_owner(&[marker], account.as_str()).await {
+            Ok(rows) if rows.is_empty() => {
+                // It fails only while the router stops.
+                let _ = self.in_home(account, |turn| turn.erase_account()).await;
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%account, %error, "whether it exists is unknown"),
         }
     }
 

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use longwire_stanza::{Jid, MessageType};
+use longwire_stanza::{BareJid, Jid, MessageType};
 
 use super::*;
+use crate::negotiate::Ask;
 use crate::sasl::{Hash, Mechanism, Secret, StoredCredential};
 
 const ALICE: &str = "alice@a.example";

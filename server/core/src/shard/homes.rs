@@ -161,14 +161,18 @@ impl Shard {
         }
     }
 
-    /// Forgets the homes without sessions, as the store was changed by somebody else.
-    pub(super) fn forget(&mut self) {
+    /// Forgets the homes without sessions, as the store was changed by somebody else. The others
+    /// are returned.
+    pub(super) fn forget(&mut self) -> Vec<BareJid> {
         let idle: Vec<BareJid> = self.idle.values().cloned().collect();
         for account in idle {
             if self.is_durable(&account) {
                 self.drop_home(&account);
             }
         }
+        let busy = |place: &Place| matches!(place, Place::Loaded(home) if home.idle.is_none());
+        let kept = self.homes.iter().filter(|(_, place)| busy(place));
+        kept.map(|(account, _)| account.clone()).collect()
     }
 
     fn is_durable(&self, account: &BareJid) -> bool {

@@ -73,8 +73,9 @@ pub(crate) enum Command {
         reason: Down,
     },
     Job(Job),
-    /// The store was changed behind our back: forget the homes without sessions.
-    Forget,
+    /// The store was changed behind our back: forget the homes without sessions, and name the
+    /// others.
+    Forget(oneshot::Sender<Vec<BareJid>>),
     /// Tell when nothing is under way.
     Settle(oneshot::Sender<Idle>),
     /// Take nothing more from connections, and tell when nothing is under way.
@@ -333,7 +334,10 @@ impl Shard {
                 let account = job.account.clone();
                 self.input(&account, Input::Job(job));
             }
-            Command::Forget => self.forget(),
+            Command::Forget(reply) => {
+                // The router may have gone.
+                let _ = reply.send(self.forget());
+            }
             Command::Settle(reply) => self.drains.push(reply),
             Command::Drain(reply) => {
                 self.draining = true;
