@@ -10,8 +10,6 @@
 
 mod machine;
 
-use std::collections::VecDeque;
-
 use bytes::{Bytes, BytesMut};
 
 use crate::chars::is_space;
@@ -48,7 +46,9 @@ pub struct Framer {
     /// What was pushed and not yet consumed. Its first `seen` bytes belong to the current frame.
     current: Bytes,
     seen: usize,
-    queued: VecDeque<Bytes>,
+    /// What was pushed behind that. Copied, so that tiny chunks take no more room than they have
+    /// bytes; there is none while the caller takes the frames before it pushes more.
+    queued: BytesMut,
     failed: Option<XmlError>,
 }
 
@@ -74,20 +74,21 @@ impl Framer {
             partial: BytesMut::new(),
             current: Bytes::new(),
             seen: 0,
-            queued: VecDeque::new(),
+            queued: BytesMut::new(),
             failed: None,
         }
     }
 
-    /// Adds received bytes; take the frames with [`Framer::next`] before pushing more.
+    /// Adds received bytes; take the frames with [`Framer::next`] before pushing more, or the
+    /// bytes are copied once more.
     pub fn push(&mut self, chunk: Bytes) {
         if chunk.is_empty() {
             return;
         }
-        if self.current.is_empty() {
+        if self.current.is_empty() && self.queued.is_empty() {
             self.current = chunk;
         } else {
-            self.queued.push_back(chunk);
+            self.queued.extend_from_slice(&chunk);
         }
     }
 
@@ -125,7 +126,7 @@ impl Framer {
     /// Bytes that are held and not yet part of a returned frame.
     #[must_use]
     pub fn buffered(&self) -> usize {
-        self.partial.len() + self.current.len() + self.queued.iter().map(Bytes::len).sum::<usize>()
+        self.partial.len() + self.current.len() + self.queued.len()
     }
 
     /// Takes everything that is not yet part of a returned frame, such as the first bytes of TLS.
@@ -137,9 +138,7 @@ impl Framer {
         }
         let mut rest = std::mem::take(&mut self.partial);
         rest.extend_from_slice(&current);
-        for chunk in self.queued.drain(..) {
-            rest.extend_from_slice(&chunk);
-        }
+        rest.extend_from_slice(&std::mem::take(&mut self.queued));
         rest.freeze()
     }
 
@@ -177,7 +176,7 @@ impl Framer {
     /// Makes the next queued chunk current, keeping what was seen of the last one.
     fn next_chunk(&mut self) -> bool {
         self.partial.extend_from_slice(&self.current);
-        self.current = self.queued.pop_front().unwrap_or_default();
+        self.current = std::mem::take(&mut self.queued).freeze();
         self.seen = 0;
         !self.current.is_empty()
     }

@@ -79,6 +79,24 @@ fn an_element_in_one_chunk_is_not_copied() {
 }
 
 #[test]
+fn bytes_that_are_pushed_ahead_keep_their_order() {
+    let mut framer = Framer::elements(Limits::CLIENT);
+    let mut frames = Vec::new();
+    framer.push(Bytes::from_static(b"<a/>"));
+    framer.push(Bytes::from_static(b"<b/>"));
+    assert_eq!(framer.buffered(), 8);
+    // The first chunk is used up, the second one still waits when the third one comes.
+    frames.extend(framer.next().unwrap());
+    framer.push(Bytes::from_static(b"<c/>"));
+    while let Some(frame) = framer.next().unwrap() {
+        frames.push(frame);
+    }
+    let element = |text| Frame::Element(Bytes::from_static(text));
+    assert_eq!(frames, [element(b"<a/>"), element(b"<b/>"), element(b"<c/>")]);
+    assert_eq!(framer.buffered(), 0);
+}
+
+#[test]
 fn white_space_between_elements_is_not_kept() {
     let mut framer = Framer::stream(Limits::UNAUTHENTICATED);
     framer.push(Bytes::from_static(b"<s>"));
