@@ -158,7 +158,9 @@ impl Reader {
         // quinn remembers whom to wake by the stream, so the future itself need not stay.
         let read = pin!(self.stream.read_chunk(limits::READ_BYTES, true)).poll(context);
         read.map(|read| match read {
-            Ok(Some(chunk)) => Read::Bytes(chunk.bytes),
+            // A copy: what is kept of a chunk would otherwise keep the packets that came with it,
+            // up to 64 KiB for a stanza of a few bytes.
+            Ok(Some(chunk)) => Read::Bytes(Bytes::copy_from_slice(&chunk.bytes)),
             Ok(None) => Read::End(Input::Finished(self.id)),
             Err(ReadError::ConnectionLost(_)) => Read::End(Input::Lost(false)),
             Err(_) => Read::End(Input::Reset(self.id)),

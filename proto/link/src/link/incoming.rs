@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
 use longwire_stanza::{ParseError, Stanza, StreamCondition, StreamError, ns};
 use longwire_xml::{Context, Frame, Framer, Limits, StreamHeader, XmlError, scan};
 
@@ -21,16 +21,18 @@ pub(super) struct Incoming {
     since: Instant,
 }
 
-/// What is known of such a stream.
+/// What is known of such a stream. Framers are boxed because the map that holds these makes room
+/// for eleven at a time, and an idle connection has one.
 pub(super) enum Receive {
     /// Its first bytes do not tell its kind yet.
     Sniffing(Vec<u8>),
     /// The Primary stream of a session.
-    Primary { session: SessionId, framer: Framer },
+    Primary { session: SessionId, framer: Box<Framer> },
     /// An Ancillary stream whose session is not bound yet, by the id of its Primary stream.
-    Early { primary: Owner, chunks: Vec<Bytes>, bytes: usize, is_finished: bool },
+    /// Its bytes are copied: kept chunks would keep the packets that they came in.
+    Early { primary: Owner, bytes: BytesMut, is_finished: bool },
     /// An Ancillary stream: stanzas only.
-    Ancillary { session: SessionId, framer: Framer },
+    Ancillary { session: SessionId, framer: Box<Framer> },
     /// Nobody listens any more.
     Ignored,
 }
@@ -50,13 +52,13 @@ impl Incoming {
     }
 
     pub(super) fn primary(session: SessionId, limits: Limits, now: Instant) -> Self {
-        let framer = Framer::stream(limits);
+        let framer = Box::new(Framer::stream(limits));
         Self::new(Receive::Primary { session, framer }, Direction::Bidi, now)
     }
 
     /// The free half of a stream that we opened; it is not to be written on by anybody else.
     pub(super) fn answered(session: SessionId, limits: Limits, now: Instant) -> Self {
-        let framer = Framer::elements(limits);
+        let framer = Box::new(Framer::elements(limits));
         Self::new(Receive::Ancillary { session, framer }, Direction::Uni, now)
     }
 
@@ -102,9 +104,8 @@ impl Link {
                 let session = *session;
                 self.pump_primary(session, now);
             }
-            Receive::Early { chunks, bytes, .. } => {
-                *bytes += chunk.len();
-                chunks.push(chunk);
+            Receive::Early { bytes, .. } => {
+                bytes.extend_from_slice(&chunk);
                 self.check_early(stream);
             }
             Receive::Ancillary { session, framer } => {
@@ -217,9 +218,8 @@ impl Link {
         }
         let Some(incoming) = self.incoming.get_mut(&stream) else { return };
         incoming.since = now;
-        let bytes = rest.len();
-        let chunks = if rest.is_empty() { Vec::new() } else { vec![rest] };
-        incoming.state = Receive::Early { primary: owner, chunks, bytes, is_finished: false };
+        let bytes = BytesMut::from(&rest[..]);
+        incoming.state = Receive::Early { primary: owner, bytes, is_finished: false };
         if is_bound {
             self.release(stream, now);
         } else {
@@ -253,7 +253,7 @@ impl Link {
     /// Bytes that may wait for a session that is not bound yet are few.
     fn check_early(&mut self, stream: StreamId) {
         let waiting = |incoming: &Incoming| match &incoming.state {
-            Receive::Early { bytes, .. } => *bytes,
+            Receive::Early { bytes, .. } => bytes.len(),
             _ => 0,
         };
         let own = self.incoming.get(&stream).map_or(0, waiting);
@@ -277,22 +277,20 @@ impl Link {
 
     fn release(&mut self, stream: StreamId, now: Instant) {
         let Some(incoming) = self.incoming.get_mut(&stream) else { return };
-        let Receive::Early { primary, chunks, is_finished, .. } = &mut incoming.state else {
-            return;
-        };
-        let (owner, chunks, is_finished) = (*primary, std::mem::take(chunks), *is_finished);
+        let Receive::Early { primary, bytes, is_finished } = &mut incoming.state else { return };
+        let (owner, bytes, is_finished) = (*primary, std::mem::take(bytes), *is_finished);
         let direction = incoming.direction;
         let Some(session) = self.owner(owner) else { return };
         let Some(limits) = self.sessions.get(&session).map(|state| state.limits) else { return };
-        let framer = Framer::elements(limits);
+        let framer = Box::new(Framer::elements(limits));
         if let Some(incoming) = self.incoming.get_mut(&stream) {
             incoming.state = Receive::Ancillary { session, framer };
         }
         if direction == Direction::Bidi {
             self.with_scheduler(session, |scheduler, _| scheduler.add_spare(stream));
         }
-        for chunk in chunks {
-            self.handle_bytes(stream, chunk, now);
+        if !bytes.is_empty() {
+            self.handle_bytes(stream, bytes.freeze(), now);
         }
         if is_finished {
             self.end_stream(stream, now);
