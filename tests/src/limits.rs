@@ -11,3 +11,6 @@ pub const TRACE_RECORDS: usize = 1_000_000;
 
 /// Bytes that a raw client keeps of what the server sent.
 pub const RAW_RECEIVED_BYTES: usize = 1 << 20;
+
+/// Lines that are kept of what a process wrote.
+pub const OUTPUT_LINES: usize = 2_000;

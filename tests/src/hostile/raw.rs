@@ -162,6 +162,14 @@ impl RawClient {
         password: &str,
     ) -> Result<String, RawError> {
         self.open(domain).await?;
+        self.authenticate(user, password).await
+    }
+
+    /// Authenticates and binds on a stream whose features have come.
+    ///
+    /// # Errors
+    /// When it is refused: the text has the server's words.
+    pub async fn authenticate(&mut self, user: &str, password: &str) -> Result<String, RawError> {
         self.send(authenticate(user, password)).await?;
         let success = self.until("</success>").await?;
         self.until("</stream:features>").await?;

@@ -1,52 +1,54 @@
-//! A server of its own for one test: folder, configuration, accounts, process.
+//! A server of its own for one test: folder, configuration, accounts.
 
-use std::fs::File;
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, bail};
+use longwire_client::{Config as Login, Secret, Server as At, Transport, Trust};
+use longwire_stanza::BareJid;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 use super::authority::Authority;
+use super::ports::{Ports, Reserved, reserve};
 use super::program::Program;
+use super::server::Server;
 
 /// The one domain of a site.
 const DOMAIN: &str = "localhost";
-
-/// How long a server may take until it listens.
-const START: Duration = Duration::from_secs(30);
-
-/// The addresses of a site's listeners, all on loopback.
-#[derive(Clone, Copy, Debug)]
-pub struct Ports {
-    /// QUIC.
-    pub quic: u16,
-    /// TCP, STARTTLS required.
-    pub starttls: u16,
-    /// TCP, TLS from the first byte.
-    pub tls: u16,
-    /// TCP, plain text allowed.
-    pub plain: u16,
-}
 
 /// A folder with everything that one server needs; removed with its last user.
 #[derive(Debug)]
 pub struct Site {
     program: Program,
     folder: PathBuf,
+    authority: CertificateDer<'static>,
     /// Where the server listens.
     pub ports: Ports,
+    _reserved: Reserved,
 }
 
 impl Site {
-    /// A site in a new folder, with a certificate for `localhost` and free ports.
+    /// A site in a new folder, with a certificate for `localhost` and ports of its own.
     ///
     /// # Errors
     /// When the folder cannot be written or no ports are free.
     pub fn new(program: Program, name: &str) -> anyhow::Result<Self> {
-        let folder = std::env::temp_dir().join(format!("longwire-{name}-{}", std::process::id()));
+        Self::configured(program, name, "")
+    }
+
+    /// A site whose configuration ends with these tables.
+    ///
+    /// # Errors
+    /// As [`Self::new`].
+    pub fn configured(program: Program, name: &str, tables: &str) -> anyhow::Result<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let own = format!("longwire-{name}-{}-{number}", std::process::id());
+        let folder = std::env::temp_dir().join(own);
         if folder.exists() {
             std::fs::remove_dir_all(&folder).context("cannot empty the site's folder")?;
         }
@@ -56,9 +58,11 @@ impl Site {
         authority.write(&folder.join("authority.pem"))?;
         std::fs::write(folder.join("host.pem"), issued.certificate)?;
         std::fs::write(folder.join("host.key"), issued.key)?;
-        let ports = free_ports()?;
-        std::fs::write(folder.join("longwire.toml"), configuration(&ports))?;
-        Ok(Self { program, folder, ports })
+        let authority = CertificateDer::from_pem_file(folder.join("authority.pem"))?;
+        let reserved = reserve()?;
+        let ports = reserved.ports;
+        std::fs::write(folder.join("longwire.toml"), configuration(&ports) + tables)?;
+        Ok(Self { program, folder, authority, ports, _reserved: reserved })
     }
 
     /// The domain that it serves.
@@ -85,14 +89,22 @@ impl Site {
         &self.program
     }
 
+    /// The address of an account.
+    ///
+    /// # Panics
+    /// When the name is impossible.
+    #[must_use]
+    pub fn account(&self, user: &str) -> BareJid {
+        BareJid::new(&format!("{user}@{DOMAIN}")).expect("a possible name")
+    }
+
     /// Adds an account, with the command that an operator uses.
     ///
     /// # Errors
     /// When the command fails; the text has its words.
     pub fn add_account(&self, user: &str, password: &str) -> anyhow::Result<()> {
         let mut command = self.program.command();
-        let account = format!("{user}@{DOMAIN}");
-        command.args(["user", "add", &account, "--password-stdin", "--config"]);
+        command.args(["user", "add", self.account(user).as_str(), "--password-stdin", "--config"]);
         command.arg(self.configuration());
         let mut child = command
             .stdin(Stdio::piped())
@@ -116,19 +128,63 @@ impl Site {
     /// # Errors
     /// When it ends or does not listen in time; the text has the end of its log.
     pub fn serve(&self) -> anyhow::Result<Server> {
-        let log = self.folder.join("log.txt");
-        let output = File::options().create(true).append(true).open(&log)?;
-        let child = Command::new(self.program.path())
-            .args(["serve", "--config"])
-            .arg(self.configuration())
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output)
-            .spawn()
-            .context("cannot run longwire serve")?;
-        let mut server = Server { child, log };
-        server.wait_until_listening(&self.ports)?;
-        Ok(server)
+        let mut command = self.program.command();
+        command.args(["serve", "--config"]).arg(self.configuration());
+        Server::start(command, &self.folder.join("log.txt"), LISTENERS)
+    }
+
+    /// The configuration of a client for an account.
+    #[must_use]
+    pub fn login(&self, user: &str, password: &str, transport: Transport) -> Login {
+        let mut login = Login::new(self.account(user), Secret::new(password));
+        login.transport = transport;
+        login.server = At::Address(self.address(transport));
+        login.trust = Trust::Certificates(vec![self.authority.clone()]);
+        login
+    }
+
+    /// Where the server listens for a transport.
+    #[must_use]
+    pub fn address(&self, transport: Transport) -> SocketAddr {
+        let port = match transport {
+            Transport::Quic => self.ports.quic,
+            Transport::Tls => self.ports.tls,
+            Transport::StartTls => self.ports.starttls,
+            Transport::Plaintext => self.ports.plain,
+        };
+        (Ipv4Addr::LOCALHOST, port).into()
+    }
+
+    /// A TLS client that trusts the site.
+    ///
+    /// # Errors
+    /// When the TLS library refuses the settings.
+    pub fn tls(&self) -> anyhow::Result<rustls::ClientConfig> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.add(self.authority.clone())?;
+        let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let mut tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        tls.alpn_protocols = vec![b"xmpp-client".to_vec()];
+        Ok(tls)
+    }
+
+    /// The command `longwire chat` or `longwire send` for an account.
+    #[must_use]
+    pub fn client(&self, name: &str, user: &str, password: &str, transport: Transport) -> Command {
+        let mut command = self.program.command();
+        let by = match transport {
+            Transport::Quic => "quic",
+            Transport::Tls => "tls",
+            Transport::StartTls => "starttls",
+            Transport::Plaintext => "plaintext",
+        };
+        command.args([name, self.account(user).as_str(), "--transport", by, "--server"]);
+        command.arg(self.address(transport).to_string()).arg("--ca").arg(self.authority());
+        command.env("LONGWIRE_PASSWORD", password).current_dir(&self.folder);
+        command
     }
 }
 
@@ -141,84 +197,8 @@ impl Drop for Site {
     }
 }
 
-/// A running server; killed when it is dropped.
-#[derive(Debug)]
-pub struct Server {
-    child: Child,
-    log: PathBuf,
-}
-
-impl Server {
-    /// Kills the process without any chance to clean up, as `kill -9` does.
-    ///
-    /// # Errors
-    /// When there is no such process any more.
-    pub fn kill(&mut self) -> anyhow::Result<()> {
-        self.child.kill().context("cannot kill longwire")?;
-        self.child.wait().context("cannot wait for longwire")?;
-        Ok(())
-    }
-
-    /// The process.
-    #[must_use]
-    pub fn id(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// The last lines that it wrote.
-    #[must_use]
-    pub fn log_end(&self) -> String {
-        log_end(&self.log)
-    }
-
-    fn wait_until_listening(&mut self, ports: &Ports) -> anyhow::Result<()> {
-        #[expect(clippy::disallowed_methods, reason = "another process starts in real time")]
-        let began = Instant::now();
-        for port in [ports.starttls, ports.tls, ports.plain] {
-            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-            while TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err() {
-                if let Some(status) = self.child.try_wait()? {
-                    bail!("longwire serve ended ({status}):\n{}", self.log_end());
-                }
-                if began.elapsed() > START {
-                    bail!("longwire does not listen on {address}:\n{}", self.log_end());
-                }
-                std::thread::sleep(Duration::from_millis(10));
-            }
-        }
-        Ok(())
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("the server's log ends with:\n{}", self.log_end());
-        }
-        let _ = self.kill();
-    }
-}
-
-fn log_end(log: &Path) -> String {
-    let text = std::fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    lines.get(lines.len().saturating_sub(60)..).unwrap_or_default().join("\n")
-}
-
-/// Ports that nobody uses at this moment.
-fn free_ports() -> anyhow::Result<Ports> {
-    let tcp = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    // All are held until all are known, so that they differ.
-    let listeners = [tcp()?, tcp()?, tcp()?];
-    let quic = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let [starttls, tls, plain] = &listeners;
-    Ok(Ports {
-        quic: quic.local_addr()?.port(),
-        starttls: starttls.local_addr()?.port(),
-        tls: tls.local_addr()?.port(),
-        plain: plain.local_addr()?.port(),
-    })
-}
+/// Listeners of [`configuration`].
+const LISTENERS: usize = 4;
 
 fn configuration(ports: &Ports) -> String {
     let Ports { quic, starttls, tls, plain } = ports;
@@ -247,6 +227,10 @@ plaintext = "loopback"
 
 [store]
 path = "data"
+
+[log]
+filter = "info"
+
 "#
     )
 }
