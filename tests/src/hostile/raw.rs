@@ -65,8 +65,8 @@ impl From<io::Error> for RawError {
 
 /// One stream of bytes in each direction, whatever carries it.
 pub struct RawClient {
-    read: Box<dyn AsyncRead + Send + Unpin>,
-    write: Box<dyn AsyncWrite + Send + Unpin>,
+    read: Box<dyn AsyncRead + Send + Sync + Unpin>,
+    write: Box<dyn AsyncWrite + Send + Sync + Unpin>,
     received: Vec<u8>,
 }
 
@@ -101,8 +101,8 @@ pub async fn tls(
 impl RawClient {
     /// A client over any pair of byte streams.
     pub fn new(
-        read: impl AsyncRead + Send + Unpin + 'static,
-        write: impl AsyncWrite + Send + Unpin + 'static,
+        read: impl AsyncRead + Send + Sync + Unpin + 'static,
+        write: impl AsyncWrite + Send + Sync + Unpin + 'static,
     ) -> Self {
         Self { read: Box::new(read), write: Box::new(write), received: Vec::new() }
     }

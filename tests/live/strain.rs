@@ -1,0 +1,209 @@
+//! What wears a server down: connections that are cut off, and accounts that say too much.
+
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::{Context, ensure};
+use longwire_client::{Client, Environment, Event, Transport};
+use longwire_stanza::{IqType, MessageType, Payload, PresenceType, Stanza, xep};
+use longwire_tests::hostile::table::{Entrance, Stage};
+use longwire_tests::hostile::{Target, quic_primary, tcp};
+use longwire_tests::process::{Program, Site, in_real_time};
+use quinn::crypto::rustls::QuicClientConfig;
+use tokio::task::JoinSet;
+
+/// Cycles of which the memory is measured.
+const CYCLES: usize = 2_000;
+/// Cycles before the first measurement: the caches of TLS sessions are full then.
+const WARM_UP: usize = 2_000;
+/// Connections at once.
+const AT_ONCE: usize = 8;
+/// Memory that the measured cycles may cost: less than 4 KiB each.
+const GROWTH: u64 = 8 << 20;
+/// Memory that the server may have in use at the end; an optimised build uses less.
+const CEILING: u64 = 96 << 20;
+
+/// Every way to go without a word, one after the other.
+async fn cut_off(target: &Target, cycle: usize) -> anyhow::Result<()> {
+    match cycle % 10 {
+        0 => drop(target.tcp().await?),
+        1 => {
+            let mut client = target.tcp().await?;
+            client.open(target.site.domain()).await?;
+            client.send("<message to='alice@localhost'><body>and th").await?;
+        }
+        2 => {
+            let mut client = target.tls().await?;
+            client.send("<?xml version='1.0'?><stream:str").await?;
+        }
+        3 => {
+            let mut client = tcp(target.site.address(Transport::Tls)).await?;
+            client.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03").await?;
+        }
+        4 => drop(target.connect().await?),
+        5 => {
+            let mut quic = target.quic().await?;
+            quic.primary.open(target.site.domain()).await?;
+            quic.ancillary().await?.send("<message to='alice@localhost'><bo").await?;
+        }
+        6 => {
+            let mut door = target.enter(Entrance::QuicAncillary, Some(Stage::Bound)).await?;
+            door.input.send("<message to='alice@localhost'><body>and t").await?;
+        }
+        7 => {
+            let mut door = target.enter(Entrance::Tls, Some(Stage::Bound)).await?;
+            door.input.send("<presence/><message to='ali").await?;
+        }
+        _ => vanish(target).await?,
+    }
+    Ok(())
+}
+
+/// Leaves a QUIC connection as a machine does that loses its power: no packet says so.
+async fn vanish(target: &Target) -> anyhow::Result<()> {
+    let crypto = QuicClientConfig::try_from(target.site.tls()?)?;
+    let config = quinn::ClientConfig::new(Arc::new(crypto));
+    let (address, domain) = (target.site.address(Transport::Quic), target.site.domain());
+    let opened = tokio::task::spawn_blocking(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let opened = runtime.block_on(async {
+            let endpoint = quinn::Endpoint::client((Ipv4Addr::LOCALHOST, 0).into())?;
+            let connection = endpoint.connect_with(config, address, domain)?.await?;
+            let mut quic = quic_primary(connection).await?;
+            quic.primary.open(domain).await?;
+            anyhow::Ok((quic, endpoint))
+        });
+        // The tasks that would send a goodbye end first.
+        drop(runtime);
+        opened.map(drop)
+    });
+    opened.await?
+}
+
+async fn cut_off_many(target: &Arc<Target>, cycles: usize) -> anyhow::Result<()> {
+    let next = Arc::new(AtomicUsize::new(0));
+    let mut workers: JoinSet<anyhow::Result<()>> = JoinSet::new();
+    for _ in 0..AT_ONCE {
+        let (target, next) = (Arc::clone(target), Arc::clone(&next));
+        workers.spawn(async move {
+            loop {
+                let cycle = next.fetch_add(1, Ordering::Relaxed);
+                if cycle >= cycles {
+                    return Ok(());
+                }
+                if cycle > 0 && cycle.is_multiple_of(500) {
+                    println!("{cycle} connections cut off");
+                }
+                cut_off(&target, cycle).await.with_context(|| format!("cycle {cycle}"))?;
+            }
+        });
+    }
+    while let Some(done) = workers.join_next().await {
+        done??;
+    }
+    Ok(())
+}
+
+#[test]
+fn two_thousand_connections_that_are_cut_off_leave_nothing_behind() -> anyhow::Result<()> {
+    // Who vanishes is missed after a second, not after half a minute.
+    let tables = "[limits]\nauthentication_time = \"1s\"\nidle_time = \"5s\"\n\
+                  connections_per_address = 4096\nunauthenticated_per_address = 2048\n\
+                  [feature.accounts]\niterations = 4096\n";
+    let target = Arc::new(Target::start("strain-cycles", tables)?);
+    in_real_time(async {
+        cut_off_many(&target, WARM_UP).await?;
+        let before = target.server.resident()?;
+        cut_off_many(&target, CYCLES).await?;
+        let after = target.server.resident()?;
+        let mib = |bytes: u64| bytes >> 20;
+        println!("{} MiB before, {} MiB after {CYCLES} cycles", mib(before), mib(after));
+        ensure!(after < before + GROWTH, "{before} bytes became {after}");
+        ensure!(after < CEILING, "{after} bytes");
+        let mut door = target.enter(Entrance::QuicPrimary, Some(Stage::Bound)).await?;
+        door.input.send("<iq type='get' id='x'><ping xmlns='urn:xmpp:ping'/></iq>").await?;
+        door.output().until("id=\"x\"").await?;
+        Ok(())
+    })
+}
+
+const PASSWORD: &str = "enough said";
+
+async fn connect(site: &Site, user: &str, transport: Transport) -> anyhow::Result<Client> {
+    let login = site.login(user, PASSWORD, transport);
+    Client::connect(login, Environment::default()).await.with_context(|| user.to_owned())
+}
+
+fn ping() -> Stanza {
+    Stanza::iq(IqType::Get).child(xep::ping::Ping.element()).build()
+}
+
+#[test]
+fn who_says_too_much_is_slowed_down_and_nothing_is_lost() -> anyhow::Result<()> {
+    const MESSAGES: usize = 120;
+    /// Round trips of somebody else while the messages are on their way.
+    const PINGS: usize = 20;
+    // Three seconds of patience for what takes some milliseconds without a rate.
+    let tables = "[limits]\naccount_rate = \"40kB/s\"\naccount_burst = \"8KiB\"\n";
+    let site = Site::configured(Program::build()?, "strain-rate", tables)?;
+    for user in ["quic", "tls", "bob", "carol"] {
+        site.add_account(user, PASSWORD)?;
+    }
+    let _server = site.serve()?;
+    in_real_time(async {
+        let mut bob = connect(&site, "bob", Transport::Quic).await?;
+        bob.send(Stanza::presence(PresenceType::Available).build()).await?;
+        bob.request(ping()).await?;
+        let carol = connect(&site, "carol", Transport::Tls).await?;
+        let talkers = [
+            connect(&site, "quic", Transport::Quic).await?,
+            connect(&site, "tls", Transport::Tls).await?,
+        ];
+        let mut sending = JoinSet::new();
+        for talker in &talkers {
+            let (sender, bob) = (talker.sender(), site.account("bob"));
+            sending.spawn(async move {
+                for number in 0..MESSAGES {
+                    let text = format!("{number} {}", "x".repeat(1_000));
+                    let message = Stanza::message(MessageType::Chat).to(bob.clone()).body(&text);
+                    sender.send(message.build()).await?;
+                }
+                anyhow::Ok(())
+            });
+        }
+        let pings = async {
+            for _ in 0..PINGS {
+                carol.request(ping()).await?;
+            }
+            anyhow::Ok(())
+        };
+        let arrivals = async {
+            let mut next = [0; 2];
+            while next != [MESSAGES; 2] {
+                let Some(Event::Stanza { stanza, .. }) = bob.next().await else { break };
+                let Some(text) = stanza.child_text("body") else { continue };
+                let from = stanza.from().map(|from| from.bare());
+                let who = usize::from(from == Some(site.account("tls")));
+                let number = text.split(' ').next().unwrap_or_default();
+                ensure!(number == next[who].to_string(), "{number} instead of {}", next[who]);
+                next[who] += 1;
+            }
+            ensure!(next == [MESSAGES; 2], "only {next:?} messages arrived");
+            Ok(())
+        };
+        let (mut pings, mut arrivals) = (std::pin::pin!(pings), std::pin::pin!(arrivals));
+        tokio::select! {
+            done = &mut arrivals => {
+                done?;
+                anyhow::bail!("{MESSAGES} messages came through as if there were no rate");
+            }
+            done = &mut pings => done?,
+        }
+        arrivals.await?;
+        while let Some(done) = sending.join_next().await {
+            done??;
+        }
+        Ok(())
+    })
+}
