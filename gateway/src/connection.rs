@@ -29,7 +29,7 @@ use tokio::time::Sleep;
 
 use crate::admission::Permit;
 use crate::answer::{self, Answer, Bound};
-use crate::limits::NO_TIMER;
+use crate::limits::{LANES_WAIT, NO_TIMER};
 use crate::shared::{Shared, Stage};
 use crate::throttle::Throttle;
 use inward::{Inward, Taken};
@@ -53,12 +53,22 @@ struct Connection {
     /// Sessions that were bound but whose client does not know it yet.
     binding: BTreeMap<SessionId, Bound>,
     leaving: FuturesUnordered<Leaving>,
+    /// Sessions that the server ends, while their streams are still being read by the client.
+    ending: BTreeMap<SessionId, Ending>,
     throttle: Option<Throttle>,
     stage: watch::Receiver<Stage>,
     draining: bool,
+    /// When the server stops, sessions end one by one until then.
+    drained_until: Option<Instant>,
     timer: Pin<Box<Sleep>>,
     input_first: bool,
     closing: Option<Code>,
+}
+
+/// The end of a session: what the client is told, and when at the latest.
+struct Ending {
+    reason: Option<StreamError>,
+    until: Instant,
 }
 
 /// What woke the task.
@@ -95,8 +105,10 @@ pub(crate) async fn serve(
         answers: FuturesUnordered::new(),
         binding: BTreeMap::new(),
         leaving: FuturesUnordered::new(),
+        ending: BTreeMap::new(),
         throttle: None,
         draining: false,
+        drained_until: None,
         timer: Box::pin(tokio::time::sleep_until(now.into())),
         input_first: true,
         closing: None,
@@ -121,6 +133,7 @@ impl Connection {
                 Step::Time => self.link.handle_timeout(now()),
             }
             self.settle();
+            self.go_on_ending();
             self.resume();
         };
         // Nothing is taken from the outboxes any more; what is in them goes back to the homes.
@@ -170,7 +183,9 @@ impl Connection {
     }
 
     fn set_timer(&mut self) {
-        let wanted = [self.link.poll_timeout(), self.inward.paused_until()];
+        let ending = self.ending.values().map(|ending| ending.until).min();
+        let wanted =
+            [self.link.poll_timeout(), self.inward.paused_until(), ending, self.drained_until];
         if let Some(wanted) = wanted.into_iter().flatten().min() {
             let wanted = wanted.into();
             if self.timer.deadline() != wanted {
@@ -182,10 +197,38 @@ impl Connection {
         }
     }
 
-    /// Says goodbye to every session because the server stops.
+    /// Says goodbye to every session because the server stops: the router has ended those that
+    /// are bound, each after the last stanza for it.
     fn start_drain(&mut self) {
         self.draining = true;
-        self.link.shutdown(&StreamError::new(StreamCondition::SystemShutdown));
+        self.drained_until = Some(now() + LANES_WAIT);
+    }
+
+    /// Ends a session as soon as its client has everything: the closing tag on the Primary stream
+    /// would overtake what is on its way on the others.
+    fn finish(&mut self, session: SessionId, reason: Option<StreamError>) {
+        self.outward.remove(session);
+        let until = now() + LANES_WAIT;
+        self.ending.entry(session).or_insert(Ending { reason, until });
+    }
+
+    fn go_on_ending(&mut self) {
+        let sessions: Vec<_> = self.ending.keys().copied().collect();
+        for session in sessions {
+            self.link.finish_lanes(session);
+            let is_late = |ending: &Ending| ending.until <= now();
+            if self.link.is_drained(session) || self.ending.get(&session).is_some_and(is_late) {
+                let reason = self.ending.remove(&session).and_then(|ending| ending.reason);
+                self.link.close(session, reason);
+            }
+        }
+        let is_quiet = self.outward.is_empty() && self.ending.is_empty();
+        let is_late = self.drained_until.is_some_and(|until| until <= now());
+        if self.draining && (is_quiet || is_late) {
+            self.drained_until = None;
+            self.link.shutdown(&StreamError::new(StreamCondition::SystemShutdown));
+        }
+        self.settle();
     }
 
     /// Carries out what the link decided, until it has nothing more to say.
@@ -226,7 +269,7 @@ impl Connection {
             }
             Event::Stanza { session, stanza, .. } => {
                 if let Err(error) = self.inward.hand_over(session, stanza) {
-                    self.link.close(session, Some(error));
+                    self.reject(session, error);
                 }
             }
             Event::Closed { session, reason } => self.end(session, &reason),
@@ -236,6 +279,7 @@ impl Connection {
     fn end(&mut self, session: SessionId, reason: &CloseReason) {
         tracing::debug!(peer = %self.peer, ?reason, "session closed");
         self.binding.remove(&session);
+        self.ending.remove(&session);
         self.outward.remove(session);
         let down = match reason {
             CloseReason::PeerClosed | CloseReason::Closed => Down::Closed,
@@ -261,6 +305,15 @@ impl Connection {
 
     fn take_handover(&mut self, taken: Taken) {
         if let Err((session, error)) = self.inward.finish_handover(taken) {
+            self.reject(session, error);
+        }
+    }
+
+    /// The home does not take a stanza. A client that breaks the rules is cut off at once.
+    fn reject(&mut self, session: SessionId, error: StreamError) {
+        if error.condition == StreamCondition::SystemShutdown {
+            self.finish(session, Some(error));
+        } else {
             self.link.close(session, Some(error));
         }
     }
@@ -288,9 +341,7 @@ impl Connection {
         let session = ready.session;
         let Some(mut next) = ready.outbound else {
             let reason = ready.outbox.reason();
-            self.outward.remove(session);
-            self.link.close(session, reason);
-            return;
+            return self.finish(session, reason);
         };
         let mut outbox = ready.outbox;
         loop {

@@ -26,3 +26,7 @@ pub(crate) const NO_TIMER: Duration = Duration::from_secs(24 * 3_600);
 
 /// How often the store is asked whether another process has changed it: one look at a counter.
 pub(crate) const STORE_WATCH: Duration = Duration::from_secs(2);
+
+/// How long a session that the server ends waits until its client has what is on its way on other
+/// streams than the Primary: several round trips of a satellite link.
+pub(crate) const LANES_WAIT: Duration = Duration::from_secs(5);

@@ -139,7 +139,7 @@ impl Session {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use std::future::poll_fn;
     use std::time::Duration;
 
@@ -151,10 +151,10 @@ mod tests {
 
     use super::*;
 
-    const SESSION: SessionId = SessionId(0);
+    pub(in crate::connection) const SESSION: SessionId = SessionId(0);
 
     /// A session whose shard has room for one input.
-    async fn session() -> (Inward, Outbox, Router) {
+    pub(in crate::connection) async fn session() -> (Inward, Outbox, Router) {
         let registry = crate::features::default_registry().unwrap();
         let store = Store::memory(&registry.tables(), MemoryOptions::default()).unwrap();
         let alice = BareJid::new("alice@a.example").unwrap();
@@ -175,7 +175,7 @@ mod tests {
         (inward, outbox, router)
     }
 
-    fn ping(id: usize) -> Stanza {
+    pub(in crate::connection) fn ping(id: usize) -> Stanza {
         let payload = Element::new("urn:xmpp:ping", "ping");
         Stanza::iq(IqType::Get).id(&id.to_string()).child(payload).build()
     }
