@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::task::Poll;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use longwire_tests::hostile::table::{Entrance, Stage};
@@ -12,8 +13,8 @@ use quinn::{Connection, VarInt};
 const PING: &str = "<iq type='get' id='control'><ping xmlns='urn:xmpp:ping'/></iq>";
 /// `Code::Excessive` of the link: more streams or bytes than are accepted at this point.
 const EXCESSIVE: VarInt = VarInt::from_u32(2);
-/// Attempts at what the server allows as soon as it has noticed that somebody left.
-const ATTEMPTS: usize = 1_000;
+/// How long a place may stay taken by somebody who left.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Sends a request and waits for its answer.
 async fn ping(client: &mut RawClient) -> Result<(), RawError> {
@@ -37,7 +38,7 @@ async fn open(target: &Target, entrance: Entrance) -> anyhow::Result<Guest> {
 }
 
 /// A connection with an open stream.
-struct Guest {
+pub(crate) struct Guest {
     stream: RawClient,
     connection: Option<Connection>,
 }
@@ -51,15 +52,15 @@ impl Guest {
 }
 
 /// A connection, as soon as the server has noticed that there is a place again.
-async fn open_again(target: &Target, entrance: Entrance) -> anyhow::Result<Guest> {
-    let mut last = None;
-    for _ in 0..ATTEMPTS {
-        match open(target, entrance).await {
-            Ok(guest) => return Ok(guest),
-            Err(error) => last = Some(error),
+pub(crate) async fn open_again(target: &Target, entrance: Entrance) -> anyhow::Result<Guest> {
+    let again = async {
+        loop {
+            if let Ok(guest) = open(target, entrance).await {
+                return guest;
+            }
         }
-    }
-    Err(last.context("no attempt")?.context(format!("{ATTEMPTS} attempts to connect")))
+    };
+    tokio::time::timeout(PATIENCE, again).await.context("the place of somebody who left")
 }
 
 async fn assert_full(target: &Target) -> anyhow::Result<()> {

@@ -13,12 +13,16 @@ use longwire_tests::process::{Program, Site, in_real_time};
 use quinn::crypto::rustls::QuicClientConfig;
 use tokio::task::JoinSet;
 
+use crate::limits::open_again;
+
 /// Cycles of which the memory is measured.
 const CYCLES: usize = 2_000;
 /// Cycles before the first measurement: the caches of TLS sessions are full then.
 const WARM_UP: usize = 2_000;
 /// Connections at once.
 const AT_ONCE: usize = 8;
+/// Strangers that the server lets in: more than vanish within a second.
+const PLACES: usize = 256;
 /// Memory that the measured cycles may cost: less than 4 KiB each.
 const GROWTH: u64 = 8 << 20;
 /// Memory that the server may have in use at the end; an optimised build uses less.
@@ -26,32 +30,32 @@ const CEILING: u64 = 96 << 20;
 
 /// Every way to go without a word, one after the other.
 async fn cut_off(target: &Target, cycle: usize) -> anyhow::Result<()> {
-    match cycle % 10 {
-        0 => drop(target.tcp().await?),
-        1 => {
+    match cycle % 20 {
+        0..=2 => drop(target.tcp().await?),
+        3..=5 => {
             let mut client = target.tcp().await?;
             client.open(target.site.domain()).await?;
             client.send("<message to='alice@localhost'><body>and th").await?;
         }
-        2 => {
+        6 | 7 => {
             let mut client = target.tls().await?;
             client.send("<?xml version='1.0'?><stream:str").await?;
         }
-        3 => {
+        8 | 9 => {
             let mut client = tcp(target.site.address(Transport::Tls)).await?;
             client.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03").await?;
         }
-        4 => drop(target.connect().await?),
-        5 => {
+        10..=12 => drop(target.connect().await?),
+        13..=15 => {
             let mut quic = target.quic().await?;
             quic.primary.open(target.site.domain()).await?;
             quic.ancillary().await?.send("<message to='alice@localhost'><bo").await?;
         }
-        6 => {
+        16 | 17 => {
             let mut door = target.enter(Entrance::QuicAncillary, Some(Stage::Bound)).await?;
             door.input.send("<message to='alice@localhost'><body>and t").await?;
         }
-        7 => {
+        18 => {
             let mut door = target.enter(Entrance::Tls, Some(Stage::Bound)).await?;
             door.input.send("<presence/><message to='ali").await?;
         }
@@ -105,18 +109,29 @@ async fn cut_off_many(target: &Arc<Target>, cycles: usize) -> anyhow::Result<()>
     Ok(())
 }
 
+/// The server's memory once it has noticed that all have gone: every place can be taken again.
+async fn resident(target: &Target) -> anyhow::Result<u64> {
+    let mut guests = Vec::new();
+    for _ in 0..PLACES {
+        guests.push(open_again(target, Entrance::Tcp).await?);
+    }
+    target.server.resident()
+}
+
 #[test]
 fn two_thousand_connections_that_are_cut_off_leave_nothing_behind() -> anyhow::Result<()> {
     // Who vanishes is missed after a second, not after half a minute.
-    let tables = "[limits]\nauthentication_time = \"1s\"\nidle_time = \"5s\"\n\
-                  connections_per_address = 4096\nunauthenticated_per_address = 2048\n\
-                  [feature.accounts]\niterations = 4096\n";
-    let target = Arc::new(Target::start("strain-cycles", tables)?);
+    let tables = format!(
+        "[limits]\nauthentication_time = \"1s\"\nconnections_per_address = {}\n\
+         unauthenticated_per_address = {PLACES}\n[feature.accounts]\niterations = 4096\n",
+        2 * PLACES
+    );
+    let target = Arc::new(Target::start("strain-cycles", &tables)?);
     in_real_time(async {
         cut_off_many(&target, WARM_UP).await?;
-        let before = target.server.resident()?;
+        let before = resident(&target).await?;
         cut_off_many(&target, CYCLES).await?;
-        let after = target.server.resident()?;
+        let after = resident(&target).await?;
         let mib = |bytes: u64| bytes >> 20;
         println!("{} MiB before, {} MiB after {CYCLES} cycles", mib(before), mib(after));
         ensure!(after < before + GROWTH, "{before} bytes became {after}");
