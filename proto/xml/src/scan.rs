@@ -12,7 +12,7 @@ use quick_xml::events::Event;
 use smallvec::SmallVec;
 
 use crate::chars;
-use crate::context::{Context, XML_NS, XMLNS_NS};
+use crate::context::{CLIENT_NS, Context, SERVER_NS, XML_NS, XMLNS_NS};
 use crate::error::XmlError;
 use crate::limits::{Limit, Limits};
 use crate::scanned::{Entry, Index, NsRef, Scanned, Span};
@@ -196,7 +196,11 @@ impl<'a> Scan<'a> {
 
     fn resolve_element(&mut self, name: &QName<'a>) -> Result<NsRef, XmlError> {
         if !name.prefix.is_empty() {
-            return self.resolve(name.prefix);
+            let ns = self.resolve(name.prefix)?;
+            let uri = self.index.namespace_bytes(self.text.as_bytes(), self.context, ns);
+            let is_content = uri == CLIENT_NS.as_bytes() || uri == SERVER_NS.as_bytes();
+            self.index.prefixes_content |= is_content;
+            return Ok(ns);
         }
         match self.bindings.iter().rev().find(|b| b.prefix.is_empty()) {
             Some(binding) => Ok(binding.ns),

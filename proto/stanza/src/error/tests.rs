@@ -112,7 +112,7 @@ fn bad_xml_ends_the_stream_with_its_condition() {
     for (xml, condition) in [
         (&b"<a>"[..], NotWellFormed),
         (b"<a><!----></a>", RestrictedXml),
-        (b"<a>\xff</a>", NotWellFormed),
+        (b"<a>\xff</a>", UnsupportedEncoding),
         (b"<p:a/>", NotWellFormed),
     ] {
         let raw = bytes::Bytes::from_static(xml);

@@ -15,8 +15,13 @@ use crate::{limits, ns};
 const ATTRIBUTES: [&str; 2] = ["q", "d"];
 
 /// The same element without attributes of the hop, and without another meaning of our prefix.
+///
+/// Elements that have a prefix for the namespace of stanzas lose it.
+///
+/// `//= RFC 6120 §4.8.5`
 pub(super) fn cleaned(body: Scanned) -> Scanned {
-    let body = if binds_our_prefix(&body) { rewritten(body) } else { body };
+    let is_odd = body.prefixes_content() || binds_our_prefix(&body);
+    let body = if is_odd { rewritten(body) } else { body };
     let raw = body.raw();
     let tag = start_tag(raw);
     if !tag.windows(2).any(|w| w == b":q" || w == b":d") {

@@ -60,7 +60,8 @@ fn addresses_are_forwarded_in_their_canonical_form() {
 
 #[test]
 fn the_content_and_all_other_attributes_are_forwarded_untouched() {
-    let content = "<b:body xmlns:b='jabber:client' >a&#65;&amp;<![CDATA[<]]></b:body>\n <x xmlns=\"urn:x\" ></x>";
+    let content =
+        "<b:body xmlns:b='urn:b' >a&#65;&amp;<![CDATA[<]]></b:body>\n <x xmlns=\"urn:x\" ></x>";
     let xml = format!("<message to='b@y' ext='1' type='odd'>{content}</message>");
     let stanza = read(&xml).with_from(jid("a@x/r")).without_to();
     assert_eq!(stanza.message_type(), MessageType::Normal);
@@ -162,6 +163,26 @@ fn our_prefix_cannot_be_given_another_meaning() {
         assert_eq!(element.attribute_ns(ns::MULTI_STREAM, "q"), Some("7"), "{written}");
         assert!(element.find("urn:evil", "x").is_some(), "{written}");
         assert_eq!(stanza.lang().as_deref(), context.lang());
+    }
+}
+
+//= test RFC 6120 §4.8.5
+#[test]
+fn nobody_receives_a_stanza_with_a_prefix() {
+    let context = Context::new("jabber:client", &[("c", "jabber:client")], None);
+    let plain = "<message to='b@x/r'><body>hi</body><y xmlns='urn:y' a='1'/></message>";
+    for xml in [
+        "<a:message xmlns:a='jabber:client' to='b@x/r'><a:body>hi</a:body>\
+         <y xmlns='urn:y' a='1'/></a:message>",
+        "<c:message to='b@x/r'><body>hi</body><y xmlns='urn:y' a='1'/></c:message>",
+        "<message to='b@x/r'><c:body>hi</c:body><z:y xmlns:z='urn:y' a='1'/></message>",
+        "<message to='b@x/r' xmlns:a='jabber&#58;client'><a:body>hi</a:body>\
+         <y xmlns='urn:y' a='1'/></message>",
+    ] {
+        let sent = read_in(xml, &context).unwrap().to_xml();
+        assert!(sent.starts_with("<message ") && sent.contains("<body>"), "{sent}");
+        let expected = read(plain).to_element();
+        assert_eq!(read(&sent).to_element(), expected, "{sent}");
     }
 }
 

@@ -129,6 +129,8 @@ pub(crate) struct Index {
     pub(crate) inherited: SmallVec<[u32; 4]>,
     /// Some element is in the default namespace of the context.
     pub(crate) inherits_default: bool,
+    /// Some element has a prefix for the content namespace of a stream.
+    pub(crate) prefixes_content: bool,
 }
 
 impl Index {
@@ -220,6 +222,13 @@ impl Scanned {
             tag::split_name(entry.qname(self.raw())).local == name && self.resolved(entry.ns) == ns
         };
         self.index().children.iter().find(matches).map(|entry| Child::indexed(self, entry))
+    }
+
+    /// Whether an element, however deep inside, has a prefix for the content namespace of a
+    /// stream, which nobody may route like that (RFC 6120 §4.8.5).
+    #[must_use]
+    pub fn prefixes_content(&self) -> bool {
+        self.index().prefixes_content
     }
 
     /// The text directly inside, that of children not included.
