@@ -26,7 +26,8 @@ pub struct SessionDown {
     pub session: Session,
     /// Why it ended.
     pub reason: Down,
-    /// What was routed to the session and never taken by its connection, in order.
+    /// What was routed to the session and never taken by its connection, in order. Requests of
+    /// others have been answered already.
     pub unsent: Vec<Stanza>,
 }
 

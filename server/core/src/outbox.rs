@@ -251,8 +251,9 @@ impl Sender {
     }
 
     /// Takes what the connection will never get, when the session has ended: everything when the
-    /// connection is gone, and what still waits for the journal when it is not.
-    pub(crate) fn unsent(&self) -> Vec<Stanza> {
+    /// connection is gone, and what still waits for the journal when it is not. The number is what
+    /// must be durable before anything of it leaves in another way.
+    pub(crate) fn unsent(&self) -> (Vec<Stanza>, Lsn) {
         let mut queue = self.shared.lock();
         let kept = if queue.gone { 0 } else { queue.open };
         let rest = queue.items.split_off(kept);
@@ -260,7 +261,8 @@ impl Sender {
         queue.bytes -= rest.iter().map(|item| item.bytes).sum::<usize>();
         drop(queue);
         self.shared.ready.notify_one();
-        rest.into_iter().map(|item| item.outbound.stanza).collect()
+        let gate = rest.iter().map(|item| item.gate).max().unwrap_or(Lsn::ZERO);
+        (rest.into_iter().map(|item| item.outbound.stanza).collect(), gate)
     }
 }
 
@@ -409,7 +411,8 @@ mod tests {
         assert_eq!(sender.offer(presence("away"), NOW, NOW), Offer::Open);
         assert_eq!(sender.offer(presence("dnd"), LATER, NOW), held);
         sender.end(Some(StreamError::new(StreamCondition::Conflict)));
-        assert_eq!(sender.unsent().len(), 1);
+        let (unsent, gate) = sender.unsent();
+        assert_eq!((unsent.len(), gate), (1, LATER));
         assert_eq!(sender.offer(presence("xa"), NOW, NOW), Offer::Gone);
         let mut next = || {
             let mut receiving = pin!(outbox.recv());

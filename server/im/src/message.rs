@@ -2,10 +2,12 @@
 //!
 //! The specification leaves a choice for chats to a bare address: here all sessions that share
 //! the highest priority get them. Nothing is kept for accounts without sessions yet, so whoever
-//! writes to one is told.
+//! writes to one is told; and so is whoever wrote to a session that was lost before it took the
+//! message, unless another one gets it.
 
+use longwire_core::event::SessionDown;
 use longwire_core::{Feature, NoConfig, Registrar, SessionId, Turn};
-use longwire_stanza::{Condition, Jid, Kind, MessageType};
+use longwire_stanza::{Condition, Jid, Kind, MessageType, Stanza};
 use std::sync::Arc;
 
 /// The feature: owns what happens to messages in both directions.
@@ -22,6 +24,7 @@ impl Feature for Message {
     fn install(self: Arc<Self>, r: &mut Registrar) {
         r.rfc(6121);
         r.deliver(Kind::Message, &self, Self::send, Self::receive);
+        r.on(&self, Self::session_down);
     }
 }
 
@@ -35,32 +38,57 @@ impl Message {
 
     fn receive(&self, turn: &mut Turn<'_>) {
         let stanza = turn.stanza().clone();
-        let kind = stanza.message_type();
-        let resource = stanza.to().and_then(Jid::resource);
-        //= RFC 6121 §8.5.3.1
-        if let Some(session) = resource.and_then(|resource| turn.session_of(resource)) {
-            return turn.deliver(session.id(), stanza);
-        }
-        let sessions = match (kind, resource) {
-            //= RFC 6121 §8.5.2.1.1, and §8.5.3.2.1 for a chat whose session has gone
-            (MessageType::Chat, _) | (MessageType::Normal, None) => foremost(turn),
-            (MessageType::Headline, None) => welcoming(turn),
-            (MessageType::Normal | MessageType::Headline, Some(_))
-            | (MessageType::Groupchat | MessageType::Error, _) => Vec::new(),
-        };
-        if sessions.is_empty() {
-            //= RFC 6121 §8.5.2.2.1
-            return match kind {
-                MessageType::Headline | MessageType::Error => {}
-                MessageType::Normal | MessageType::Chat | MessageType::Groupchat => {
-                    turn.refuse(Condition::ServiceUnavailable.into());
-                }
-            };
-        }
-        for session in sessions {
-            turn.deliver(session, stanza.clone());
+        if !pass_on(turn, &stanza) {
+            turn.refuse(Condition::ServiceUnavailable.into());
         }
     }
+
+    /// What a session has not taken goes where it would go now.
+    fn session_down(&self, turn: &mut Turn<'_>, down: &SessionDown) {
+        let priority = down.session.priority();
+        let peers = foremost(turn).into_iter().filter_map(|id| turn.session(id)?.priority());
+        let has_peers = peers.max().is_some_and(|peers| Some(peers) >= priority);
+        for stanza in down.unsent.iter().filter(|stanza| stanza.kind() == Kind::Message) {
+            let is_bare = stanza.to().is_none_or(|to| to.resource().is_none());
+            // The others had it together with this session.
+            if is_bare && (has_peers || stanza.message_type() == MessageType::Headline) {
+                continue;
+            }
+            if !pass_on(turn, stanza)
+                && let Some(error) = stanza.error(&Condition::ServiceUnavailable.into())
+            {
+                turn.route(error);
+            }
+        }
+    }
+}
+
+/// Delivers a message to the sessions that it is for; false when its sender must be told that
+/// there is none.
+fn pass_on(turn: &mut Turn<'_>, stanza: &Stanza) -> bool {
+    let kind = stanza.message_type();
+    let resource = stanza.to().and_then(Jid::resource);
+    //= RFC 6121 §8.5.3.1
+    if let Some(session) = resource.and_then(|resource| turn.session_of(resource)) {
+        turn.deliver(session.id(), stanza.clone());
+        return true;
+    }
+    let sessions = match (kind, resource) {
+        //= RFC 6121 §8.5.2.1.1, and §8.5.3.2.1 for a chat whose session has gone
+        (MessageType::Chat, _) | (MessageType::Normal, None) => foremost(turn),
+        (MessageType::Headline, None) => welcoming(turn),
+        (MessageType::Normal | MessageType::Headline, Some(_))
+        | (MessageType::Groupchat | MessageType::Error, _) => Vec::new(),
+    };
+    //= RFC 6121 §8.5.2.2.1
+    let is_missed = match kind {
+        MessageType::Headline | MessageType::Error => false,
+        MessageType::Normal | MessageType::Chat | MessageType::Groupchat => sessions.is_empty(),
+    };
+    for session in sessions {
+        turn.deliver(session, stanza.clone());
+    }
+    !is_missed
 }
 
 /// The available sessions that take messages to the bare address: those whose priority is not
@@ -185,6 +213,57 @@ mod tests {
         }
         bob.send(&message("headline", "alice@a.example"));
         bob.expect_nothing();
+    }
+
+    /// What becomes of a chat that alice's first session has not taken when it is lost: which of
+    /// her other sessions get it then, and whether bob is told.
+    fn after_a_loss(priorities: &[Option<i8>], kind: &str, to: &str) -> (Vec<usize>, bool) {
+        let scene = scene();
+        let mut devices = alice(&scene, priorities).into_iter();
+        let lost = devices.next().unwrap();
+        let bob = online(&scene, "bob@b.example/desk");
+        bob.send(&message(kind, to));
+        let before: Vec<_> = devices.map(|device| (device.receive_all().len(), device)).collect();
+        lost.lose();
+        let messages = |device: &Device| {
+            let came = device.receive_all().into_iter();
+            came.filter(|stanza| stanza.kind() == longwire_stanza::Kind::Message).count()
+        };
+        let mut got = Vec::new();
+        for (at, (had, device)) in before.iter().enumerate() {
+            let now = messages(device);
+            assert!(had + now <= 1, "session {} has it twice", at + 1);
+            got.extend((now > 0).then_some(at + 1));
+        }
+        let told = bob.receive_all().pop().and_then(|stanza| stanza.stanza_error());
+        (got, told.is_some_and(|error| error.condition.to_string() == "service-unavailable"))
+    }
+
+    #[test]
+    fn what_a_lost_session_has_not_taken_goes_to_another_one_or_back() {
+        let (bare, here) = ("alice@a.example", "alice@a.example/0");
+        type Case<'a> = (&'a [Option<i8>], &'a str, &'a str, &'a [usize], bool);
+        let cases: &[Case<'_>] = &[
+            (&[Some(0)], "chat", bare, &[], true),
+            (&[Some(0)], "chat", here, &[], true),
+            (&[Some(0)], "normal", bare, &[], true),
+            (&[Some(0)], "headline", bare, &[], false),
+            (&[Some(0)], "headline", here, &[], false),
+            (&[Some(0), Some(0)], "headline", bare, &[], false),
+            // The other one had it as well.
+            (&[Some(0), Some(0)], "chat", bare, &[], false),
+            (&[Some(5), Some(0)], "chat", bare, &[1], false),
+            (&[Some(5), Some(0), Some(0)], "normal", bare, &[1, 2], false),
+            (&[Some(5), Some(-1), None], "chat", bare, &[], true),
+            (&[Some(0), Some(0)], "chat", here, &[1], false),
+            (&[Some(0), Some(0)], "normal", here, &[], true),
+            (&[Some(0), Some(0)], "groupchat", here, &[], true),
+            (&[Some(0), Some(0)], "error", here, &[], false),
+        ];
+        for (sessions, kind, to, got, told) in cases {
+            let expected = (got.to_vec(), *told);
+            assert_eq!(after_a_loss(sessions, kind, to), expected, "{kind} to {to}: {sessions:?}");
+        }
     }
 
     #[test]

@@ -105,11 +105,19 @@ impl Shard {
 
     /// A session has ended.
     fn down(&mut self, account: &BareJid, id: SessionId, reason: Down) {
-        let unsent = self.lines.remove(&id).map_or_else(Vec::new, |line| line.outbox.unsent());
+        let left = self.lines.remove(&id).map(|line| line.outbox.unsent());
+        let (unsent, gate) = left.unwrap_or_default();
         let Some(Place::Loaded(home)) = self.homes.get_mut(account) else { return };
         let Some(session) = home.sessions.remove(&id) else { return };
         let session = Arc::unwrap_or_clone(session);
-        self.turn(account, Cause::default(), Path::Inside, None, |turn| {
+        let cause = Cause { gate, ..Cause::default() };
+        self.turn(account, cause, Path::Inside, None, |turn| {
+            //= RFC 6120 §8.2.3: whoever asked something gets an answer
+            for request in unsent.iter().filter(|stanza| is_question(stanza, account)) {
+                if let Some(answer) = request.error(&Condition::ServiceUnavailable.into()) {
+                    turn.route(answer);
+                }
+            }
             turn.emit(SessionDown { session, reason, unsent });
         });
     }
@@ -162,4 +170,11 @@ impl Shard {
             Some(Place::Loading { .. }) | None => None,
         }
     }
+}
+
+/// True for a request of somebody else: what the account and the server ask is a push.
+fn is_question(stanza: &Stanza, account: &BareJid) -> bool {
+    stanza.kind() == Kind::Iq
+        && stanza.is_request()
+        && stanza.from().is_some_and(|from| !from.is_domain() && *from != *account.as_str())
 }

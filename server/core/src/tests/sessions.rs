@@ -111,6 +111,21 @@ fn listeners_hear_why_a_session_ended_and_what_it_never_got() {
     assert_eq!(scene.in_home("alice@a.example", |turn| turn.sessions().len()), 0);
 }
 
+//= test RFC 6120 §8.2.3
+#[test]
+fn a_request_that_a_lost_session_never_got_is_answered() {
+    let scene = scene();
+    let [alice, bob] = [scene.session("alice@a.example/x"), scene.session("bob@b.example/y")];
+    alice.send("<iq to='bob@b.example/y' type='get' id='1'><what xmlns='urn:test'/></iq>");
+    alice.send("<iq to='bob@b.example/y' type='result' id='2'/>");
+    bob.lose();
+    let answer = alice.receive().unwrap();
+    assert_eq!(answer.id(), Some("1"));
+    let error = answer.stanza_error().unwrap();
+    assert_eq!(error.condition, Condition::ServiceUnavailable);
+    alice.expect_nothing();
+}
+
 #[test]
 fn a_stanza_must_come_from_its_session() {
     let scene = scene();
