@@ -5,7 +5,7 @@ use std::time::Duration;
 /// Bytes taken from a QUIC stream at once. A paused connection holds so much of each stream.
 pub(crate) const READ_BYTES: usize = 16 * 1024;
 
-/// Bytes taken from a byte stream at once; an idle connection holds a buffer of this size.
+/// Bytes taken from a byte stream at once: as much as rustls reads from its socket at once.
 pub(crate) const RECORD_BYTES: usize = 4 * 1024;
 
 /// Bytes after which a stream gives way to the others: all that a stream window can hold, so that

@@ -3,15 +3,16 @@
 use std::{
     future::{Future, poll_fn},
     io,
-    pin::{Pin, pin},
+    mem::MaybeUninit,
+    pin::Pin,
     task::{Context, Poll},
 };
 
-use bytes::{Buf as _, BytesMut};
+use bytes::{Buf as _, Bytes, BytesMut};
 use longwire_link::{Action, Refused, StreamId, Ticket, sasl::TlsInfo};
 use rustls::{ProtocolVersion, pki_types::ServerName};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+    io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, ReadBuf},
     net::TcpStream,
 };
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
@@ -45,7 +46,6 @@ pub struct ByteStream {
     upgrade: Upgrade,
     end_point: EndPoint,
     outgoing: BytesMut,
-    incoming: BytesMut,
     handshake: Option<Handshake>,
     is_paused: bool,
     is_opened: bool,
@@ -75,7 +75,6 @@ impl ByteStream {
             upgrade,
             end_point,
             outgoing: BytesMut::new(),
-            incoming: BytesMut::new(),
             handshake: None,
             is_paused: false,
             is_opened: true,
@@ -126,16 +125,21 @@ impl ByteStream {
         if self.is_paused {
             return Poll::Pending;
         }
-        self.incoming.reserve(limits::RECORD_BYTES);
+        // On the stack, and copied: an idle connection holds no buffer, and a stanza that somebody
+        // keeps (presence) holds on to no more than its own chunk.
+        let mut space = [const { MaybeUninit::uninit() }; limits::RECORD_BYTES];
+        let mut read = ReadBuf::uninit(&mut space);
         let polled = match &mut self.socket {
-            Socket::Plain(socket) => pin!(socket.read_buf(&mut self.incoming)).poll(cx),
-            Socket::Tls(socket) => pin!(socket.read_buf(&mut self.incoming)).poll(cx),
+            Socket::Plain(socket) => Pin::new(socket).poll_read(cx, &mut read),
+            Socket::Tls(socket) => Pin::new(socket.as_mut()).poll_read(cx, &mut read),
             Socket::Gone => return Poll::Ready(Input::Lost(false)),
         };
-        match polled {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(Ok(1..)) => Poll::Ready(Input::Bytes(ONLY, self.incoming.split().freeze())),
-            Poll::Ready(result) => Poll::Ready(Input::Lost(result.is_ok())),
+        match (polled, read.filled()) {
+            (Poll::Pending, _) => Poll::Pending,
+            (Poll::Ready(Ok(())), chunk @ [_, ..]) => {
+                Poll::Ready(Input::Bytes(ONLY, Bytes::copy_from_slice(chunk)))
+            }
+            (Poll::Ready(result), _) => Poll::Ready(Input::Lost(result.is_ok())),
         }
     }
 
@@ -152,6 +156,10 @@ impl ByteStream {
                 Poll::Ready(Ok(written)) => self.outgoing.advance(written),
                 Poll::Ready(Err(error)) => return Err(error),
                 Poll::Pending => return Ok(()),
+            }
+            if self.outgoing.is_empty() {
+                // What a burst needed is given back.
+                self.outgoing = BytesMut::new();
             }
         }
         if let Socket::Tls(socket) = &mut self.socket {
@@ -225,7 +233,8 @@ async fn part<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> io::Result<()> {
     socket.write_all(outgoing).await?;
     socket.shutdown().await?;
-    let mut unread = [0; limits::RECORD_BYTES];
+    // On the heap: an array would be part of every connection's future from its start.
+    let mut unread = vec![0; limits::RECORD_BYTES];
     while socket.read(&mut unread).await? > 0 {}
     Ok(())
 }
