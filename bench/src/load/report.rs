@@ -82,8 +82,8 @@ impl Report {
     pub(crate) fn add_notes(&mut self) {
         let cores = self.machine.cores;
         let mut notes = vec![format!(
-            "Load generator and server share {cores} cores: a server alone has more than this. \
-             CPU per message and memory per connection do not depend on that."
+            "Load generator and server share {cores} cores: a server alone carries more than this. \
+             CPU/message falls with the load, as what has come meanwhile is handled together."
         )];
         if self.profile != "release" {
             notes.push("This is a debug build: its figures mean nothing.".to_owned());

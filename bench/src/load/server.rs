@@ -167,7 +167,9 @@ pub(crate) fn program(named: Option<PathBuf>) -> Result<PathBuf> {
     let folder = own.parent().context("the folder of this program")?;
     if let Some(cargo) = std::env::var_os("CARGO") {
         let mut build = Command::new(cargo);
-        build.args(["build", "--package", "longwire-gateway", "--bin", "longwire"]);
+        // Both packages, so that cargo chooses the features with which it has built us.
+        build.args(["build", "--package", "longwire-bench", "--package", "longwire-gateway"]);
+        build.args(["--bin", "longwire"]);
         if folder.ends_with("release") {
             build.arg("--release");
         }
