@@ -31,7 +31,8 @@ pub struct Limits {
     pub account_burst: ByteSize,
     /// Whether the account rate applies at all. Default true.
     pub account_rate_enforced: bool,
-    /// Idle time after which a QUIC connection is closed. Default 600 s.
+    /// Idle time after which a QUIC connection is closed. After it the system asks a TCP peer
+    /// whether it is there (keep-alive), and gives it up after as long again. Default 600 s.
     pub idle_time: Span,
     /// QUIC handshakes in progress. Default 1,024.
     pub quic_handshakes: u16,

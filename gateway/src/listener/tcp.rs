@@ -8,7 +8,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use longwire_link::negotiate::{self, Security};
 use longwire_transport::{ByteStream, Carrier, Upgrade};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -23,6 +23,9 @@ use crate::shared::Shared;
 use crate::tls::{self, CertificateTable, Missing, Resolver};
 
 type TlsStream = tokio_rustls::TlsStream<TcpStream>;
+
+/// Unanswered questions after which a silent connection is given up, within another idle time.
+const PROBES: u32 = 5;
 
 /// How long accepting pauses when the system has no file descriptors left.
 const EXHAUSTED: Duration = Duration::from_millis(100);
@@ -92,9 +95,8 @@ impl Door {
                 return;
             }
         };
-        // Stanzas are small and somebody waits for them.
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%peer, %error, "cannot turn off Nagle's algorithm");
+        if let Err(error) = prepare(&stream, self.shared.limits.idle_time.duration()) {
+            tracing::debug!(%peer, %error, "cannot prepare a connection");
         }
         let door = Arc::clone(self);
         self.shared.spawn(async move { door.serve(stream, peer, permit).await });
@@ -128,8 +130,41 @@ impl Door {
     }
 }
 
+/// Sets what every connection needs.
+fn prepare(stream: &TcpStream, idle: Duration) -> io::Result<()> {
+    // Stanzas are small and somebody waits for them.
+    stream.set_nodelay(true)?;
+    // A peer that went without a word (no power, no network) would stay for ever: after the idle
+    // time the system asks, and a session ends whose other end does not answer.
+    let probe = (idle / PROBES).max(Duration::from_secs(1));
+    let keep_alive = TcpKeepalive::new().with_time(idle.max(probe)).with_interval(probe);
+    SockRef::from(stream).set_tcp_keepalive(&keep_alive.with_retries(PROBES))
+}
+
 /// The `tls-server-end-point` value of the certificate that this connection was answered with.
 fn end_point(certificates: &ArcSwap<CertificateTable>, stream: &TlsStream) -> Option<Vec<u8>> {
     let TlsStream::Server(stream) = stream else { return None };
     certificates.load().end_point(stream.get_ref().1.server_name(), Missing::FirstHost)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_silent_peer_is_asked_after_the_idle_time_and_given_up() {
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let (_client, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+        let (stream, _) = accepted.unwrap();
+        prepare(&stream, Duration::from_secs(600)).unwrap();
+        let socket = SockRef::from(&stream);
+        assert!(socket.keepalive().unwrap() && socket.tcp_nodelay().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(600));
+        assert_eq!(socket.tcp_keepalive_interval().unwrap(), Duration::from_secs(120));
+        assert_eq!(socket.tcp_keepalive_retries().unwrap(), PROBES);
+        // The smallest times that the system knows are whole seconds.
+        prepare(&stream, Duration::from_millis(200)).unwrap();
+        assert_eq!(socket.tcp_keepalive_time().unwrap(), Duration::from_secs(1));
+    }
 }
