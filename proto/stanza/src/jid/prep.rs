@@ -179,6 +179,10 @@ pub(super) fn resource(text: &str) -> Result<Cow<'_, str>, JidError> {
         let enforced = settle(text, opaque);
         Cow::Owned(enforced.ok_or(JidError::ResourceInvalid)?)
     };
+    // §3.5 lists it among what is no address, though the profile alone would let it pass.
+    if prepared.starts_with(' ') {
+        return Err(JidError::ResourceInvalid);
+    }
     if prepared.len() > JID_PART_BYTES {
         return Err(JidError::ResourceTooLong);
     }

@@ -63,6 +63,8 @@ fn what_is_not_an_address_is_refused_for_the_right_reason() {
     for (text, error) in [
         ("\"juliet\"@example.com", LocalInvalid),
         ("foo bar@example.com", LocalInvalid),
+        ("juliet@example.com/ foo", ResourceInvalid),
+        ("juliet@example.com/\u{3000}foo", ResourceInvalid),
         ("@example.com/", LocalEmpty),
         ("henry\u{2163}@example.com", LocalInvalid),
         ("\u{265a}@example.com", LocalInvalid),

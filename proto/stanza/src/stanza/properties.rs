@@ -22,7 +22,7 @@ proptest! {
         id in TEXT,
         lang in "[a-zA-Z-]{1,8}",
         text in TEXT,
-        resource in "[ -~\u{c0}-\u{ff}]{1,20}",
+        resource in "[!-~\u{c0}-\u{ff}][ -~\u{c0}-\u{ff}]{0,19}",
     ) {
         let from = BareJid::new("a@x").unwrap().with_resource(&resource).unwrap();
         let made = Stanza::message(MessageType::Chat).from(from.clone()).id(&id).lang(&lang)
