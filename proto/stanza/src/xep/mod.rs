@@ -125,12 +125,3 @@ fn text_child(parent: Element, name: &str, text: Option<&str>) -> Element {
     let child = Element::new(parent.ns(), name).text(text);
     parent.child(child)
 }
-
-/// A boolean attribute (XML Schema: `true`, `1`, `false`, `0`); absent is false.
-fn flag(element: &Element, name: &str) -> Result<bool, StanzaError> {
-    match element.attribute(name) {
-        None | Some("false" | "0") => Ok(false),
-        Some("true" | "1") => Ok(true),
-        Some(_) => Err(StanzaError::bad_request("a boolean is neither true nor false")),
-    }
-}

@@ -2,7 +2,7 @@
 
 use longwire_xml::{Child, Element};
 
-use super::{Payload, expect, flag, owned, required};
+use super::{Payload, expect, owned, required};
 use crate::error::names;
 use crate::limits::{ROSTER_GROUPS, ROSTER_ITEMS, ROSTER_NAME_BYTES};
 use crate::{BareJid, Condition, Jid, StanzaError, ns};
@@ -84,11 +84,8 @@ impl Item {
     pub fn from_element(element: &Element) -> Result<Self, StanzaError> {
         let jid = Jid::new(required(element, "jid")?)
             .map_err(|_| StanzaError::new(Condition::JidMalformed))?;
-        let subscription = match element.attribute("subscription") {
-            None => Subscription::None,
-            Some(name) => Subscription::from_name(name)
-                .ok_or_else(|| StanzaError::bad_request("unknown subscription"))?,
-        };
+        // In an order to the server, all values but one are ignored (RFC 6121 §2.1.2.5).
+        let subscription = element.attribute("subscription").and_then(Subscription::from_name);
         let name = owned(element, "name").filter(|name| !name.is_empty());
         if name.as_ref().is_some_and(|name| name.len() > ROSTER_NAME_BYTES) {
             return Err(too_long());
@@ -96,9 +93,9 @@ impl Item {
         Ok(Self {
             jid: jid.bare(),
             name,
-            subscription,
+            subscription: subscription.unwrap_or(Subscription::None),
             ask: element.attribute("ask") == Some("subscribe"),
-            approved: flag(element, "approved")?,
+            approved: matches!(element.attribute("approved"), Some("true" | "1")),
             groups: groups(element)?,
         })
     }

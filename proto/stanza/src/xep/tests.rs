@@ -176,14 +176,17 @@ fn a_change_of_the_roster_that_breaks_the_rules_is_refused() {
     let item = change("<item jid='A@B./r' name=''><group>1</group></item>").unwrap().item;
     assert_eq!(item.jid, "a@b");
     assert_eq!((item.name, item.subscription), (None, roster::Subscription::None));
+    //= test RFC 6121 §2.1.2
+    for ignored in ["subscription='all'", "approved='yes'", "ask='maybe'", "subscription=''"] {
+        let item = change(&format!("<item jid='a@b' {ignored}/>")).unwrap().item;
+        assert_eq!(item, roster::Item::new("a@b".parse().unwrap()), "{ignored}");
+    }
     let long = "x".repeat(limits::ROSTER_NAME_BYTES + 1);
     for (items, condition) in [
         (String::new(), Condition::BadRequest),
         ("<item jid='a@b'/><item jid='c@d'/>".into(), Condition::BadRequest),
         ("<item/>".into(), Condition::BadRequest),
         ("<item jid='@'/>".into(), Condition::JidMalformed),
-        ("<item jid='a@b' subscription='all'/>".into(), Condition::BadRequest),
-        ("<item jid='a@b' approved='yes'/>".into(), Condition::BadRequest),
         ("<item jid='a@b'><group>1</group><group>1</group></item>".into(), Condition::BadRequest),
         ("<item jid='a@b'><group/></item>".into(), Condition::NotAcceptable),
         (format!("<item jid='a@b' name='{long}'/>"), Condition::NotAcceptable),
