@@ -22,6 +22,9 @@ pub const ROSTER_GROUPS: usize = 64;
 /// The most octets of a roster item's name, or of one group's name.
 pub const ROSTER_NAME_BYTES: usize = 1023;
 
+/// The most octets of a message that an error sends back to its author.
+pub const ECHO_BYTES: usize = 1024;
+
 /// The bounds of a stanza that we made ourselves; they only guard against our own mistakes.
 ///
 /// A roster of 65 536 items with a few groups each is the largest thing that we make.

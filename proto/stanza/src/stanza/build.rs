@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use bytes::BytesMut;
-use longwire_xml::{Element, Writer};
+use longwire_xml::{Child, Element, Writer};
 
-use super::kind::{IqType, MessageType, PresenceType, Sort};
+use super::kind::{IqType, Kind, MessageType, PresenceType, Sort};
 use super::{Inner, Stanza, write};
-use crate::{Jid, StanzaError, ns};
+use crate::{Jid, StanzaError, limits, ns};
 
 /// Makes a [`Stanza`].
 #[derive(Clone, Debug)]
@@ -127,13 +127,24 @@ impl Stanza {
         Builder::new(Sort::Iq(kind))
     }
 
-    /// The error that answers this stanza: addresses swapped, the same id, nothing of the
-    /// content. `None` when this is an error or a result, which nobody may answer.
+    /// The error that answers this stanza: addresses swapped, the same id. A short message comes
+    /// back with its content, so that people see which one has failed even where their client
+    /// does not remember ids; nothing else does. `None` when this is an error or a result, which
+    /// nobody may answer.
     ///
     /// `//= RFC 6120 §8.3.1`
     pub fn error(&self, error: &StanzaError) -> Option<Self> {
         let sort = self.inner.sort.as_error()?;
-        Some(self.answer(sort).child(error.to_element()).build())
+        let is_short = self.wire_len() <= limits::ECHO_BYTES;
+        let mut answer = self.answer(sort);
+        if is_short && self.kind() == Kind::Message {
+            let is_error =
+                |child: &Child<'_>| child.name() == "error" && child.namespace() == ns::CLIENT;
+            for child in self.children().filter(|child| !is_error(child)) {
+                answer = answer.child(child.element());
+            }
+        }
+        Some(answer.child(error.to_element()).build())
     }
 
     /// The result that answers this IQ.

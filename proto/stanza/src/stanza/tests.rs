@@ -2,7 +2,7 @@ use bytes::{Bytes, BytesMut};
 use longwire_xml::{Context, Element, Limits};
 
 use super::*;
-use crate::{BareJid, Condition, ErrorKind, StreamCondition};
+use crate::{BareJid, Condition, ErrorKind, StreamCondition, limits};
 
 fn read_in(xml: &str, context: &Context) -> Result<Stanza, ParseError> {
     Stanza::parse(Bytes::copy_from_slice(xml.as_bytes()), context, &Limits::CLIENT)
@@ -384,11 +384,12 @@ fn what_is_not_a_stanza_ends_the_stream() {
 
 //= test RFC 6120 §8.3.1
 #[test]
-fn an_error_goes_back_with_the_same_id_and_nothing_of_the_content() {
+fn an_error_goes_back_with_the_same_id_and_a_short_message_s_content() {
     let error = StanzaError::new(Condition::ServiceUnavailable).with_text("nobody <here>");
     let answer = read(MESSAGE).error(&error).unwrap();
     let expected = Element::parse(
         "<message xmlns='jabber:client' from='b@y' to='a@x/r' id='1' type='error'>\
+         <body>Hallo &lt;Welt></body><x xmlns='urn:x'/>\
          <error type='cancel'>\
          <service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>\
          <text xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'>nobody &lt;here></text>\
@@ -399,6 +400,34 @@ fn an_error_goes_back_with_the_same_id_and_nothing_of_the_content() {
     assert!(read(&answer.to_xml()).error(&error).is_none());
     for unanswerable in ["<presence type='error'/>", "<iq type='result' id='1'/>"] {
         assert!(read(unanswerable).error(&error).is_none(), "{unanswerable}");
+    }
+    for other in ["<iq type='get' id='1'><x xmlns='urn:x'/></iq>", "<presence><show/></presence>"] {
+        let answer = read(other).error(&error).unwrap();
+        assert_eq!(answer.children().count(), 1, "{other}");
+    }
+    let twice = read("<message><error/><body>a</body></message>").error(&error).unwrap();
+    assert_eq!(twice.stanza_error(), Some(error));
+}
+
+#[test]
+fn a_long_message_does_not_come_back() {
+    let empty = read("<message><body/></message>").wire_len();
+    for (bytes, comes) in [
+        (limits::ECHO_BYTES - 1, true),
+        (limits::ECHO_BYTES, true),
+        (limits::ECHO_BYTES + 1, false),
+    ] {
+        let xml = format!("<message><body>{}</body></message>", "a".repeat(bytes - empty - 6));
+        let stanza = read(&xml);
+        let stanza = if stanza.wire_len() < bytes {
+            let pad = bytes - stanza.wire_len();
+            read(&xml.replace("</body>", &format!("{}</body>", "a".repeat(pad))))
+        } else {
+            stanza
+        };
+        assert_eq!(stanza.wire_len(), bytes);
+        let answer = stanza.error(&StanzaError::new(Condition::Gone)).unwrap();
+        assert_eq!(answer.child_text("body").is_some(), comes, "{bytes}");
     }
     assert_eq!(
         read("<message type='error'/>").stanza_error().unwrap().condition,
