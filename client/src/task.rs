@@ -1,9 +1,9 @@
 //! The task of one session: the transport below, the application above, the link between.
 
 mod requests;
+mod waiting;
 
 use std::{
-    collections::VecDeque,
     future::{Future, pending, poll_fn},
     pin::pin,
     sync::Arc,
@@ -16,16 +16,14 @@ use longwire_link::{
 };
 use longwire_stanza::{FullJid, Kind, Stanza};
 use longwire_transport::{Carrier, Input, feed};
-use tokio::sync::{
-    mpsc::{self, error::TrySendError},
-    oneshot,
-};
+use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     Config, ConnectError, Environment, Event, Streams, Transport, connect::Connection, limits,
     tls::Fault,
 };
 use requests::{Consumed, Requests};
+use waiting::Waiting;
 
 /// What the application wants.
 #[derive(Debug)]
@@ -44,17 +42,11 @@ struct Session {
     id: Option<SessionId>,
     answers_requests: bool,
     requests: Requests,
-    /// What the application has no room for yet. Answers queue with the events, so that whoever
-    /// has an answer can have all that arrived before it.
-    pending: VecDeque<Pending>,
+    /// What the application has no room for yet.
+    waiting: Waiting,
     /// The session is to be closed, at the latest at this time.
     closing: Option<Instant>,
     is_over: bool,
-}
-
-enum Pending {
-    Event(Event),
-    Answer(Stanza, oneshot::Sender<Stanza>),
 }
 
 /// What happened next.
@@ -117,7 +109,7 @@ impl Session {
             id: None,
             answers_requests: config.answers_requests,
             requests: Requests::new(config.account),
-            pending: VecDeque::new(),
+            waiting: Waiting::default(),
             closing: None,
             is_over: false,
         }
@@ -140,7 +132,7 @@ impl Session {
             if self.is_over {
                 return Code::None;
             }
-            self.deliver(inbox);
+            self.waiting.deliver(inbox);
             match self.step(commands, inbox, input_first).await {
                 Step::Input(input) => {
                     self.take_input(input);
@@ -170,7 +162,7 @@ impl Session {
         inbox: &mpsc::Sender<Event>,
         input_first: bool,
     ) -> Step {
-        let (is_full, is_closing) = (!self.pending.is_empty(), self.closing.is_some());
+        let (is_full, is_closing) = (!self.waiting.is_empty(), self.closing.is_some());
         self.carrier.set_paused(is_full);
         let timeout = [self.link.poll_timeout(), self.closing].into_iter().flatten().min();
         let takes_commands = self.takes_commands();
@@ -202,22 +194,6 @@ impl Session {
     fn takes_commands(&self) -> bool {
         let Some(id) = self.id else { return false };
         !self.requests.is_closed() && !self.carrier.is_congested() && !self.link.is_congested(id)
-    }
-
-    /// Hands over what there is room for.
-    fn deliver(&mut self, inbox: &mpsc::Sender<Event>) {
-        while let Some(next) = self.pending.pop_front() {
-            match next {
-                // Whoever asked may have lost interest.
-                Pending::Answer(answer, asker) => drop(asker.send(answer)),
-                Pending::Event(event) => match inbox.try_send(event) {
-                    Ok(()) | Err(TrySendError::Closed(_)) => {}
-                    Err(TrySendError::Full(event)) => {
-                        return self.pending.push_front(Pending::Event(event));
-                    }
-                },
-            }
-        }
     }
 
     fn take_input(&mut self, input: Input) {
@@ -285,16 +261,16 @@ impl Session {
                 }
                 LinkEvent::Stanza { stanza, stream, .. } => {
                     match self.requests.consume(&stanza, self.answers_requests) {
-                        Consumed::No => self.queue(Event::Stanza { stanza, stream }),
+                        Consumed::No => self.waiting.event(Event::Stanza { stanza, stream }),
                         Consumed::Answer(asker) => {
-                            self.pending.push_back(Pending::Answer(stanza, asker));
+                            self.waiting.answer(stanza, asker);
                         }
                         Consumed::Request { answer, is_news } => {
                             if let Some(answer) = answer {
                                 self.send(&answer);
                             }
                             if is_news {
-                                self.queue(Event::Stanza { stanza, stream });
+                                self.waiting.event(Event::Stanza { stanza, stream });
                             }
                         }
                         Consumed::Nothing => {}
@@ -306,10 +282,6 @@ impl Session {
                 | LinkEvent::Denied { .. } => {}
             }
         }
-    }
-
-    fn queue(&mut self, event: Event) {
-        self.pending.push_back(Pending::Event(event));
     }
 
     fn end(&mut self, reason: CloseReason) {
@@ -325,7 +297,7 @@ impl Session {
                 };
                 let _ = bound.send(Err(error));
             }
-            None => self.queue(Event::Closed(reason)),
+            None => self.waiting.event(Event::Closed(reason)),
         }
     }
 
@@ -335,18 +307,6 @@ impl Session {
         }
         // Nobody will answer these; and who waits for one may be the one who takes the events.
         drop(self.requests);
-        let deliver = async move {
-            for next in self.pending {
-                match next {
-                    Pending::Answer(answer, asker) => drop(asker.send(answer)),
-                    Pending::Event(event) => {
-                        if inbox.send(event).await.is_err() {
-                            return;
-                        }
-                    }
-                }
-            }
-        };
-        tokio::join!(self.carrier.close(code), deliver);
+        tokio::join!(self.carrier.close(code), self.waiting.deliver_all(inbox));
     }
 }

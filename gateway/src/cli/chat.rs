@@ -16,11 +16,7 @@ use longwire_stanza::Jid;
 use super::session::{Exit, LoginArgs};
 use super::{complained, runtime};
 
-/// Talk to people: lines that are typed go to the peer, lines of others are shown.
-///
-/// Works in a pipe too: the end of the input ends the conversation after everything was sent.
-/// When the connection is lost, it says so and connects again; what is typed meanwhile is sent
-/// afterwards.
+/// Options of `longwire chat`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub(super) struct Args {

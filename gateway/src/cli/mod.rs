@@ -42,8 +42,15 @@ enum Command {
     /// List what this server can do, with the specifications.
     Features(features::Args),
     /// Talk to people, at a terminal or in a pipe.
+    ///
+    /// Lines that are typed go to the peer, lines of others are shown. The end of the input ends
+    /// the conversation after everything was sent. When the connection is lost, it says so and
+    /// connects again; what is typed meanwhile is sent afterwards.
     Chat(chat::Args),
-    /// Send a message from a script.
+    /// Send a message from a script, and wait until the server has taken it.
+    ///
+    /// The text comes from --body or from standard input; with --lines every line of the input is
+    /// a message of its own, sent as soon as it is there.
     Send(send::Args),
 }
 

@@ -22,10 +22,7 @@ use super::printable::printable;
 use super::session::{Exit, LoginArgs, connected, details};
 use super::{complained, runtime};
 
-/// Send a message, and wait until the server has taken it.
-///
-/// The text comes from --body or from standard input; with --lines every line of the input is a
-/// message of its own, sent as soon as it is there.
+/// Options of `longwire send`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub(super) struct Args {
