@@ -241,7 +241,7 @@ impl<'a> Batch<'a> {
 
     async fn run(&mut self, client: &mut Client, mut texts: Texts) -> Exit {
         let mut is_complete = false;
-        while !self.is_over && !(is_complete && self.waiting.is_empty()) {
+        while !self.is_over && (!is_complete || !self.waiting.is_empty()) {
             let reads = !is_complete && self.waiting.len() < UNCONFIRMED;
             tokio::select! {
                 event = client.next() => self.arrived(event),

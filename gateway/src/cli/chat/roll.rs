@@ -44,7 +44,7 @@ impl Roll {
     /// A presence: what to say about it, when it is news.
     pub(super) fn presence(&mut self, presence: &Stanza, own: &FullJid) -> Option<String> {
         let from = presence.from()?;
-        if *from == Jid::from(own) {
+        if *from == *own.as_str() {
             return None;
         }
         let who = printable(from.as_str());

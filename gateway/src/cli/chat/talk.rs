@@ -197,7 +197,7 @@ impl Talk {
     ) -> Happened {
         let is_online = matches!(self.session, Session::Online { .. });
         // Without a connection lines are read all the same: they may be commands.
-        let reads = !self.is_ending && !(is_online && self.outgoing.len() >= WAITING);
+        let reads = !self.is_ending && (!is_online || self.outgoing.len() < WAITING);
         let quiet = self.heard + QUIET;
         let watches = is_online && !self.is_asked;
         let (confirms, confirm_at) = (self.confirm_at.is_some(), self.confirm_at.unwrap_or(quiet));
