@@ -163,7 +163,7 @@ impl Session {
         input_first: bool,
     ) -> Step {
         let (is_full, is_closing) = (!self.waiting.is_empty(), self.closing.is_some());
-        self.carrier.set_paused(is_full);
+        self.carrier.set_paused(is_full || self.carrier.is_overfull());
         let timeout = [self.link.poll_timeout(), self.closing].into_iter().flatten().min();
         let takes_commands = self.takes_commands();
         let mut time = pin!(sleep_until(timeout));

@@ -363,7 +363,8 @@ impl Connection {
 
     /// Takes up reading and draining again where nothing stands against it.
     fn resume(&mut self) {
-        self.carrier.set_paused(self.inward.is_paused(now()));
+        let is_paused = self.inward.is_paused(now()) || self.carrier.is_overfull();
+        self.carrier.set_paused(is_paused);
         if !self.carrier.is_congested() {
             let link = &self.link;
             self.outward.resume(|session| !link.is_congested(session));

@@ -347,6 +347,52 @@ async fn the_first_stanza_beyond_the_configured_size_ends_the_stream() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whose_answers_are_not_taken_is_not_read_either() {
+    /// Far more than the buffers of the system hold, in both directions.
+    const ENOUGH: usize = 48 << 20;
+    let rig = Rig::start(Limits::unmetered()).await;
+    let mut stream = TcpStream::connect(rig.address(Transport::Plaintext)).await.unwrap();
+    greet(&mut stream).await;
+    // PLAIN as alice.
+    let login = "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'>\
+                 <initial-response>AGFsaWNlAGFsaWNl</initial-response>\
+                 <bind xmlns='urn:xmpp:bind:0'/></authenticate>";
+    stream.write_all(login.as_bytes()).await.unwrap();
+    let mut answer = [0; 4096];
+    let read = stream.read(&mut answer).await.unwrap();
+    assert!(String::from_utf8_lossy(&answer[..read]).contains("<success"));
+    // The link answers each of these by itself, with ten times its size.
+    let flood = "<iq id='1' type='get' to='@@'/>".repeat(2_000);
+    let mut taken = 0;
+    let blocked = loop {
+        let rest = &flood.as_bytes()[taken % flood.len()..];
+        match tokio::time::timeout(Duration::from_secs(2), stream.write(rest)).await {
+            Ok(written) => taken += written.unwrap(),
+            Err(_) => break true,
+        }
+        if taken > ENOUGH {
+            break false;
+        }
+    };
+    assert!(blocked, "{taken} bytes were taken");
+    // Whoever reads again is read again.
+    let (mut reading, mut writing) = stream.into_split();
+    let sink = tokio::spawn(async move {
+        let mut chunk = vec![0; 1 << 20];
+        while reading.read(&mut chunk).await.is_ok_and(|read| read > 0) {}
+    });
+    let rest = &flood.as_bytes()[taken % flood.len()..];
+    let more = async {
+        writing.write_all(rest).await.unwrap();
+        for _ in 0..50 {
+            writing.write_all(flood.as_bytes()).await.unwrap();
+        }
+    };
+    tokio::time::timeout(PATIENCE, more).await.expect("the server reads on");
+    sink.abort();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_does_not_log_in_in_time_is_told_so() {
     let text = "[[host]]\nname = \"localhost\"\n[[listener]]\ntransport = \"starttls\"\n\
                 address = \"127.0.0.1:0\"\nplaintext = \"loopback\"\n\

@@ -5,7 +5,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use longwire_link::{Action, Code, Direction, Link, Refused, StreamId, Ticket, sasl::TlsInfo};
 
-use crate::{ByteStream, Quic};
+use crate::{ByteStream, Quic, limits};
 
 /// What happened on the transport.
 #[derive(Debug)]
@@ -104,6 +104,16 @@ impl Carrier {
             Self::Quic(quic) => quic.is_congested(),
             Self::Stream(stream) => stream.is_congested(),
         }
+    }
+
+    /// True while nothing should be read, because the peer does not take the answers.
+    #[must_use]
+    pub fn is_overfull(&self) -> bool {
+        let waiting = match self {
+            Self::Quic(quic) => quic.backlog(),
+            Self::Stream(stream) => stream.backlog(),
+        };
+        waiting >= limits::OVERFULL_BYTES
     }
 
     /// Closes the connection after what has been written was delivered, or after two seconds.

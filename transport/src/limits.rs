@@ -15,5 +15,10 @@ pub(crate) const TURN_BYTES: usize = 256 * 1024;
 /// Bytes that wait for the transport; above it the caller should send nothing more.
 pub(crate) const BACKLOG_BYTES: usize = 256 * 1024;
 
+/// Bytes that wait for the transport; above it nothing more should be read either, since what the
+/// link answers by itself is written whatever waits. Far enough above [`BACKLOG_BYTES`] for one
+/// large stanza, so that who only receives much is read all the time.
+pub(crate) const OVERFULL_BYTES: usize = 4 * BACKLOG_BYTES;
+
 /// How long a closing connection waits for its last bytes to be acknowledged.
 pub(crate) const CLOSE_WAIT: Duration = Duration::from_secs(2);

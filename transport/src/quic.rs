@@ -114,7 +114,12 @@ impl Quic {
     }
 
     pub(crate) fn is_congested(&self) -> bool {
-        self.writer.backlog() >= limits::BACKLOG_BYTES
+        self.backlog() >= limits::BACKLOG_BYTES
+    }
+
+    /// Bytes that wait for the peer.
+    pub(crate) fn backlog(&self) -> usize {
+        self.writer.backlog()
     }
 
     pub(crate) async fn close(mut self, code: Code) {

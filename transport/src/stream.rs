@@ -208,7 +208,12 @@ impl ByteStream {
     }
 
     pub(crate) fn is_congested(&self) -> bool {
-        self.outgoing.len() >= limits::BACKLOG_BYTES
+        self.backlog() >= limits::BACKLOG_BYTES
+    }
+
+    /// Bytes that wait for the peer.
+    pub(crate) fn backlog(&self) -> usize {
+        self.outgoing.len()
     }
 
     /// Sends what waits, says goodbye, and lets the peer do the same: input that nobody read would
