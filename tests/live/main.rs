@@ -1,5 +1,6 @@
 //! The longwire binary on real sockets: what it survives, what it bounds, how it ends.
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic like tests")]
 
+mod crash;
 mod limits;
 mod strain;

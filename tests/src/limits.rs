@@ -14,3 +14,6 @@ pub const RAW_RECEIVED_BYTES: usize = 1 << 20;
 
 /// Lines that are kept of what a process wrote.
 pub const OUTPUT_LINES: usize = 2_000;
+
+/// Deeds in the history between two snapshots.
+pub const HISTORY_ACTS: usize = 100_000;
