@@ -4,3 +4,4 @@
 mod closing;
 mod head_of_line;
 mod order;
+mod restart;

@@ -63,27 +63,29 @@ impl World {
         let net = Net::new(seed);
         net.default_path(path.clone());
         let identity = Identity::new(&[HOST]);
-        let certified = identity_from_der(vec![identity.certificate()], identity.key());
-        let certified = Arc::new(certified.expect("the rig's own certificate"));
-        let host = Host { name: HOST.to_owned(), identity: Some(certified) };
-        let mut listener = Listener::new(TransportKind::Quic, server_address());
-        // Random loss must not shrink the window: that is what this profile is for.
-        listener.profile = LinkProfile::Satellite;
-        let mut config = Config::new(vec![host], vec![listener], PathBuf::new());
-        config.limits.account_rate_enforced = false;
-        let network = net.clone();
-        let quic = QuicNetwork {
-            runtime: Arc::new(SimRuntime),
-            bind: Arc::new(move |address| network.socket(address)),
-            time: Some(Arc::new(net.wall_clock())),
-        };
-        let environment = Environment {
-            clock: Some(Arc::new(SimClock(net.wall_clock()))),
-            seed: Some(seed),
-            quic: Some(quic),
-            memory: Some(MemoryOptions::default()),
-        };
-        let server = Server::start(config, environment).await.expect("the server starts");
+        let server = start_server(&net, &identity, seed).await;
+        Self { net, server, identity, seed, path }
+    }
+
+    /// Ends the server without a word to anybody, as a crash or a power cut does, and starts
+    /// another one with the same keys and nothing else after `down`.
+    ///
+    /// # Panics
+    ///
+    /// When the server does not start.
+    pub async fn crash(self, down: Duration) -> Self {
+        let Self { net, server, identity, seed, path } = self;
+        // A process that is dropped still says goodbye; nobody hears it.
+        let (now, silent) = (net.now(), Path::new(Duration::ZERO).loss(1.0));
+        for number in 0..=u8::MAX {
+            net.path(server_address(), client_address(number), silent.clone());
+        }
+        drop(server);
+        net.until(now + down).await;
+        for number in 0..=u8::MAX {
+            net.path(server_address(), client_address(number), path.clone());
+        }
+        let server = start_server(&net, &identity, seed).await;
         Self { net, server, identity, seed, path }
     }
 
@@ -140,6 +142,31 @@ impl World {
         let environment = longwire_client::Environment { entropy, endpoint: Some(endpoint) };
         Client::connect(login, environment).await
     }
+}
+
+/// A server that keeps everything in memory.
+async fn start_server(net: &Net, identity: &Identity, seed: u64) -> Server {
+    let certified = identity_from_der(vec![identity.certificate()], identity.key());
+    let certified = Arc::new(certified.expect("the rig's own certificate"));
+    let host = Host { name: HOST.to_owned(), identity: Some(certified) };
+    let mut listener = Listener::new(TransportKind::Quic, server_address());
+    // Random loss must not shrink the window: that is what this profile is for.
+    listener.profile = LinkProfile::Satellite;
+    let mut config = Config::new(vec![host], vec![listener], PathBuf::new());
+    config.limits.account_rate_enforced = false;
+    let network = net.clone();
+    let quic = QuicNetwork {
+        runtime: Arc::new(SimRuntime),
+        bind: Arc::new(move |address| network.socket(address)),
+        time: Some(Arc::new(net.wall_clock())),
+    };
+    let environment = Environment {
+        clock: Some(Arc::new(SimClock(net.wall_clock()))),
+        seed: Some(seed),
+        quic: Some(quic),
+        memory: Some(MemoryOptions::default()),
+    };
+    Server::start(config, environment).await.expect("the server starts")
 }
 
 /// Where the server listens.
