@@ -40,6 +40,8 @@ pub const DATA_FORMS: &str = "jabber:x:data";
 pub const VERSION: &str = "jabber:iq:version";
 /// Entity capabilities (XEP-0115).
 pub const CAPS: &str = "http://jabber.org/protocol/caps";
+/// Stream management (XEP-0198).
+pub const STREAM_MANAGEMENT: &str = "urn:xmpp:sm:3";
 /// Ping (XEP-0199).
 pub const PING: &str = "urn:xmpp:ping";
 /// Entity time (XEP-0202).

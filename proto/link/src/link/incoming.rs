@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use bytes::{Buf, Bytes, BytesMut};
 use longwire_stanza::{ParseError, Stanza, StreamCondition, StreamError, ns};
-use longwire_xml::{Context, Frame, Framer, Limits, StreamHeader, XmlError, scan};
+use longwire_xml::{Context, Frame, Framer, Limits, Scanned, StreamHeader, XmlError, scan};
 
 use super::{CloseReason, Event, Link, SessionId, session::Phase};
 use crate::{
@@ -304,11 +304,24 @@ impl Link {
                 return self.check_waiting(id);
             }
             let Some(framer) = self.framer(id) else { return };
-            match framer.next() {
+            let next = framer.next();
+            if framer.take_skipped() && self.forbids_space(id) {
+                let error = StreamError::new(StreamCondition::NotAuthorized);
+                let text = "no white space while you authenticate";
+                return self.close(id, Some(error.with_text(text)));
+            }
+            match next {
                 Ok(Some(frame)) => self.take_frame(id, frame, now),
                 Ok(None) => return,
                 Err(error) => return self.close(id, Some(error.into())),
             }
+        }
+    }
+
+    fn forbids_space(&self, id: SessionId) -> bool {
+        match self.sessions.get(&id).map(|session| &session.phase) {
+            Some(Phase::Negotiating(negotiation)) => negotiation.forbids_space(),
+            Some(Phase::Bound(_)) | None => false,
         }
     }
 
@@ -321,6 +334,7 @@ impl Link {
     }
 
     fn take_frame(&mut self, id: SessionId, frame: Frame, now: Instant) {
+        let is_server = self.role() == Role::Server;
         let Some(session) = self.sessions.get_mut(&id) else { return };
         let primary = session.primary;
         match frame {
@@ -339,6 +353,9 @@ impl Link {
                 Phase::Negotiating(negotiation) => {
                     let context = session.context.clone().unwrap_or_else(Context::client);
                     match scan(raw, &context, &session.limits) {
+                        Ok(element) if is_server && is_stream_error(&element) => {
+                            self.end_by_error(id, &element);
+                        }
                         Ok(element) => {
                             negotiation.handle_element(element);
                             self.advance(id, now);
@@ -379,9 +396,8 @@ impl Link {
             Ok(element) => element,
             Err(error) => return self.close(id, Some(XmlError::into(error))),
         };
-        if is_primary && element.namespace() == ns::STREAMS && element.name() == "error" {
-            let error = StreamError::from_element(&element.element());
-            return self.end_session(id, CloseReason::PeerError(error));
+        if is_primary && is_stream_error(&element) {
+            return self.end_by_error(id, &element);
         }
         if element.namespace() == ns::SERVER {
             let error = StreamError::new(StreamCondition::InvalidNamespace);
@@ -389,17 +405,28 @@ impl Link {
         }
         match Stanza::from_scanned(element) {
             Ok(stanza) => self.events.push_back(Event::Stanza { session: id, stanza, stream }),
-            Err(ParseError::Stanza { reply, .. }) => self.answer(id, reply.as_ref()),
+            Err(ParseError::Stanza { reply, .. }) => self.answer(id, reply),
             Err(ParseError::Stream(error)) => self.close(id, Some(error)),
         }
     }
 
+    /// The peer reported an error: nothing is left to be said but goodbye (RFC 6120 §4.9.1.1).
+    fn end_by_error(&mut self, id: SessionId, element: &Scanned) {
+        let Some(primary) = self.sessions.get(&id).map(|session| session.primary) else { return };
+        self.out.write(primary, Bytes::from_static(b"</stream:stream>"));
+        let error = StreamError::from_element(&element.element());
+        self.end_session(id, CloseReason::PeerError(error));
+    }
+
     /// Answers a stanza that could not even be read, on the Primary stream.
-    fn answer(&mut self, id: SessionId, reply: Option<&Stanza>) {
-        let primary = self.sessions.get(&id).map(|session| session.primary);
-        if let (Some(reply), Some(primary)) = (reply, primary) {
-            self.out.write(primary, reply.to_bytes());
-        }
+    fn answer(&mut self, id: SessionId, reply: Option<Stanza>) {
+        let (Some(session), Some(reply)) = (self.sessions.get(&id), reply) else { return };
+        // A client is not obliged to say who it is.
+        let reply = match &session.jid {
+            Some(jid) if reply.to().is_none() && self.role() == Role::Server => reply.with_to(jid),
+            _ => reply,
+        };
+        self.out.write(session.primary, reply.to_bytes());
     }
 
     /// Resets one stream and leaves the connection alone.
@@ -422,4 +449,8 @@ impl Link {
             self.refuse_stream(stream, Code::Timeout);
         }
     }
+}
+
+fn is_stream_error(element: &Scanned) -> bool {
+    element.namespace() == ns::STREAMS && element.name() == "error"
 }

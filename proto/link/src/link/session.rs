@@ -23,6 +23,8 @@ pub(super) struct Session {
     pub(super) limits: Limits,
     /// The negotiation asked something and has no answer yet: its input waits.
     pub(super) is_waiting: bool,
+    /// The address, when it is bound.
+    pub(super) jid: Option<FullJid>,
 }
 
 /// How far a session is.
@@ -46,6 +48,7 @@ pub(super) enum Step {
     Authenticated(BareJid),
     Bound(FullJid),
     Fail(StreamError),
+    Close,
     Denied(Option<BareJid>, SaslCondition),
     Refused(ClientError),
 }
@@ -58,13 +61,14 @@ impl Session {
         limits: Limits,
     ) -> Self {
         let phase = Phase::Negotiating(negotiation);
-        Self { primary, mode, phase, context: None, limits, is_waiting: false }
+        Self { primary, mode, phase, context: None, limits, is_waiting: false, jid: None }
     }
 
     /// The session has its address: from now on stanzas flow.
     pub(super) fn bind(&mut self, jid: &FullJid, now: Instant) {
         let scheduler = Scheduler::new(self.mode, jid.bare(), self.primary, self.primary.0, now);
         self.phase = Phase::Bound(Box::new(scheduler));
+        self.jid = Some(jid.clone());
     }
 
     pub(super) fn scheduler(&mut self) -> Option<&mut Scheduler> {
@@ -118,6 +122,7 @@ fn from_server(output: Output) -> Step {
         Output::Authenticated(account) => Step::Authenticated(account),
         Output::Bound(jid) => Step::Bound(jid),
         Output::Fail(error) => Step::Fail(error),
+        Output::Close => Step::Close,
     }
 }
 
@@ -175,6 +180,14 @@ impl Negotiation {
         match self {
             Self::Server(server) => server.handle_tls(tls),
             Self::Client(client) => client.handle_tls(tls),
+        }
+    }
+
+    /// Whether white space between elements may not come now.
+    pub(super) fn forbids_space(&self) -> bool {
+        match self {
+            Self::Server(server) => server.forbids_space(),
+            Self::Client(_) => false,
         }
     }
 

@@ -516,3 +516,60 @@ fn finished_lanes_are_drained_before_the_primary_is_closed() {
         assert!(matches!(last, Some(Event::Closed { reason: CloseReason::PeerClosed, .. })));
     }
 }
+
+//= test XEP-0388 §2.4
+#[test]
+fn white_space_during_sasl2_ends_the_stream() {
+    let begin = "<authenticate xmlns='urn:xmpp:sasl:2' mechanism='PLAIN'/>";
+    let respond = "<response xmlns='urn:xmpp:sasl:2'>AGFsaWNlAHNlY3JldA==</response>";
+    for parts in [vec![begin, " "], vec![begin, "\n<response xmlns='urn:xmpp:sasl:2'/>"]] {
+        let mut pair = Pair::raw();
+        pair.write(0, [0]);
+        pair.write(0, HEADER);
+        for part in parts {
+            pair.write(0, part);
+        }
+        let sent = pair.server.sent();
+        assert!(sent.contains("<challenge") && sent.ends_with("</stream:stream>"), "{sent}");
+        assert_eq!(pair.server.closed, Some(Code::Protocol));
+    }
+    // Before and after, it only shows that the client is there.
+    let mut pair = Pair::raw();
+    pair.write(0, [0]);
+    for part in [HEADER, " \n", begin, respond, " ", "\n"] {
+        pair.write(0, part);
+    }
+    assert!(pair.server.sent().contains("<success"));
+    assert_eq!(pair.server.closed, None);
+}
+
+#[test]
+fn a_client_that_reports_an_error_gets_the_closing_tag() {
+    let error = "<stream:error><not-well-formed \
+        xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>";
+    for is_bound in [true, false] {
+        let mut pair = Pair::raw();
+        pair.write(0, [0]);
+        pair.write(0, HEADER);
+        if is_bound {
+            pair.write(0, LOGIN);
+        }
+        pair.write(0, error);
+        let sent = pair.server.sent();
+        assert!(!sent.contains("<stream:error") && sent.ends_with("</stream:stream>"), "{sent}");
+        let Some(Event::Closed { reason, .. }) = pair.server.events.last() else { panic!() };
+        assert!(matches!(reason, CloseReason::PeerError(_)), "{reason:?}");
+    }
+}
+
+//= test RFC 6120 §8.3.1
+#[test]
+fn the_answer_to_a_malformed_stanza_names_its_sender() {
+    let mut pair = Pair::raw();
+    pair.log_in(0, &[0]);
+    for stanza in ["<iq type='odd' id='1'/>", "<message to='@@' id='1'/>"] {
+        pair.write(0, stanza);
+        let (_, answer) = pair.server.seen.last().unwrap();
+        assert!(answer.contains(r#"type="error" to="alice@a.example/r0" id="1""#), "{answer}");
+    }
+}

@@ -49,6 +49,8 @@ pub struct Framer {
     /// What was pushed behind that. Copied, so that tiny chunks take no more room than they have
     /// bytes; there is none while the caller takes the frames before it pushes more.
     queued: BytesMut,
+    /// White space between frames was dropped.
+    skipped: bool,
     failed: Option<XmlError>,
 }
 
@@ -75,6 +77,7 @@ impl Framer {
             current: Bytes::new(),
             seen: 0,
             queued: BytesMut::new(),
+            skipped: false,
             failed: None,
         }
     }
@@ -123,6 +126,12 @@ impl Framer {
         self.footer_due = false;
     }
 
+    /// Whether white space between frames was dropped since the last call: most of the time it
+    /// means that the peer is alive, and in places it is forbidden (XEP-0388 §2.4).
+    pub fn take_skipped(&mut self) -> bool {
+        std::mem::take(&mut self.skipped)
+    }
+
     /// Bytes that are held and not yet part of a returned frame.
     #[must_use]
     pub fn buffered(&self) -> usize {
@@ -163,6 +172,7 @@ impl Framer {
             match self.machine.run(window, self.limits.depth)? {
                 Step::More => self.seen += window.len(),
                 Step::Skipped(n) => {
+                    self.skipped = true;
                     let _ = self.current.split_to(n);
                 }
                 Step::Complete(n, kind) => {

@@ -22,6 +22,12 @@ pub(super) struct Exchange {
     scram: Option<ScramServer>,
 }
 
+impl Exchange {
+    pub(super) fn is_sasl2(&self) -> bool {
+        self.profile == Profile::Sasl2
+    }
+}
+
 impl Server {
     /// `<auth/>` or `<authenticate/>` has come.
     pub(super) fn begin(&mut self, profile: Profile, element: &Scanned) {
@@ -217,6 +223,7 @@ impl Server {
             self.state = State::Unbound;
             return;
         };
+        let is_resumable = bind.requests.iter().any(is_stream_management);
         self.outputs.push_back(Output::Ask(Ask::Bind {
             account,
             resource: None,
@@ -225,7 +232,7 @@ impl Server {
             replaces: self.user_agent.as_ref().and_then(|agent| agent.id.clone()),
             requests: bind.requests,
         }));
-        self.state = State::Binding(Origin::Inline { data });
+        self.state = State::Binding(Origin::Inline { data, is_resumable });
     }
 
     /// A failed attempt.
@@ -250,6 +257,11 @@ impl Server {
             self.fail_with(StreamCondition::PolicyViolation, "use the offered config-version");
         }
     }
+}
+
+/// Whether Bind 2 is asked for stream management.
+fn is_stream_management(request: &Element) -> bool {
+    request.ns() == ns::STREAM_MANAGEMENT && request.name() == "enable"
 }
 
 /// SASL2's `<success/>`.

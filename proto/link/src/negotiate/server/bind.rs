@@ -19,6 +19,8 @@ pub(super) enum Origin {
     Inline {
         /// Additional data of the mechanism.
         data: Option<Vec<u8>>,
+        /// Stream management was asked for, and has to be answered.
+        is_resumable: bool,
     },
 }
 
@@ -51,7 +53,7 @@ impl Server {
 
     /// The driver has bound a resource, or not.
     pub(super) fn bound(&mut self, origin: Origin, reply: Reply) {
-        let (outcome, results) = match reply {
+        let (outcome, mut results) = match reply {
             Reply::Bound(outcome) => (outcome, Vec::new()),
             Reply::BoundWith { jid, results } => (Ok(jid), results),
             Reply::Throttled | Reply::TemporaryFailure => {
@@ -75,7 +77,10 @@ impl Server {
                 self.finish(jid);
             }
             (Origin::Iq { id }, Err(error)) => self.refuse_bind(&id, &error),
-            (Origin::Inline { data }, Ok(jid)) => {
+            (Origin::Inline { data, is_resumable }, Ok(jid)) => {
+                //= XEP-0386 §3.2
+                let is_open = is_resumable && !results.iter().any(is_stream_management);
+                results.extend(is_open.then(no_stream_management));
                 let bound = Element::new(ns::BIND2, "bound").children(results);
                 self.write(&success(jid.as_str(), data.as_deref(), Some(bound)));
                 let features = features::after(&self.config, true);
@@ -83,7 +88,7 @@ impl Server {
                 self.finish(jid);
             }
             // Authenticated, but without a resource: classic binding stays open.
-            (Origin::Inline { data }, Err(_)) => {
+            (Origin::Inline { data, .. }, Err(_)) => {
                 let identity = self.account.as_ref().map_or("", |account| account.as_str());
                 let success = success(identity, data.as_deref(), None);
                 self.write(&success);
@@ -108,4 +113,15 @@ impl Server {
             self.fail_with(StreamCondition::PolicyViolation, "too many refused resources");
         }
     }
+}
+
+fn is_stream_management(result: &Element) -> bool {
+    result.ns() == ns::STREAM_MANAGEMENT
+}
+
+/// The answer when nobody has taken care of a request for stream management (XEP-0198 §3).
+fn no_stream_management() -> Element {
+    let condition = Condition::FeatureNotImplemented;
+    Element::new(ns::STREAM_MANAGEMENT, "failed")
+        .child(Element::new(ns::STANZAS, condition.as_str()))
 }

@@ -45,6 +45,8 @@ pub enum Output {
     Bound(FullJid),
     /// Send this stream error and close; a header has gone out before it.
     Fail(StreamError),
+    /// Close the stream; why was said before.
+    Close,
 }
 
 /// Where the negotiation is.
@@ -189,6 +191,15 @@ impl Server {
         matches!(self.state, State::Verifying(_) | State::Binding(_) | State::Tls)
     }
 
+    /// Whether white space between elements is forbidden now, as a SASL2 exchange is going on
+    /// (XEP-0388 §2.4).
+    pub fn forbids_space(&self) -> bool {
+        match &self.state {
+            State::Begun(exchange) | State::Challenged(exchange, _) => exchange.is_sasl2(),
+            _ => false,
+        }
+    }
+
     /// Elements that the client sent right behind its request to bind, once bound.
     pub fn take_pending(&mut self) -> Vec<Scanned> {
         if !matches!(self.state, State::Bound) {
@@ -328,6 +339,12 @@ impl Server {
                 self.write(&Element::new(ns::TLS, "proceed"));
                 self.outputs.push_back(Output::StartTls);
                 self.state = State::Tls;
+            }
+            //= RFC 6120 §5.4.2.2
+            (ns::TLS, "starttls") => {
+                self.write(&Element::new(ns::TLS, "failure"));
+                self.state = State::Failed;
+                self.outputs.push_back(Output::Close);
             }
             (ns::SASL, "auth") if self.config.sasl1 => {
                 self.begin(wire::Profile::Sasl1, element);

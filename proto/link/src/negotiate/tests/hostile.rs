@@ -1,6 +1,7 @@
 //! Peers that do what they must not do.
 
 use longwire_stanza::{Condition, StanzaError};
+use longwire_xml::Element;
 use proptest::prelude::*;
 
 use super::raw::{BIND, Raw, auth, authenticate, last, sasl1};
@@ -10,7 +11,7 @@ use crate::sasl::{Mechanism, SaslCondition};
 /// The SASL condition in the first `<failure/>` that was said.
 fn failure(said: &[String]) -> String {
     let written = said.iter().find(|line| line.starts_with("<failure")).expect("a failure");
-    let element = longwire_xml::Element::parse(written).unwrap();
+    let element = Element::parse(written).unwrap();
     element.child_elements().next().unwrap().name().to_owned()
 }
 
@@ -23,14 +24,42 @@ fn nothing_but_authentication_is_heard_before_it() {
         "<r xmlns='urn:xmpp:sm:3'/>",
         "<response xmlns='urn:xmpp:sasl:2'/>",
         "<authenticate xmlns='urn:xmpp:sasl:1' mechanism='PLAIN'/>",
-        // TLS is there already.
-        "<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
     ] {
         assert_eq!(Raw::opened().send(xml), ["[fail not-authorized]"], "{xml}");
     }
     let mut raw = Raw::new(server_config(), quic());
     let said = raw.send("<presence/>");
     assert_eq!(last(&said), "[fail bad-format]", "an element before the header");
+}
+
+//= test RFC 6120 §5.4.2.2
+#[test]
+fn starttls_that_was_not_offered_fails_and_closes_the_stream() {
+    let failed = ["<failure xmlns=\"urn:ietf:params:xml:ns:xmpp-tls\"/>", "[close]"];
+    let mut raw = Raw::opened();
+    assert_eq!(raw.send("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"), failed);
+    assert!(raw.send(&authenticate("\0alice\0pencil", "")).is_empty(), "it is over");
+}
+
+//= test XEP-0386 §3.2
+#[test]
+fn stream_management_that_nobody_provides_is_answered_in_bound() {
+    let bound = |request: &str, results: Vec<Element>| {
+        let mut raw = Raw::opened();
+        let bind = format!("<bind xmlns='urn:xmpp:bind:0'>{request}</bind>");
+        raw.send(&authenticate("\0alice\0pencil", &bind));
+        raw.reply(Reply::Verified(true));
+        let jid = longwire_stanza::FullJid::new("alice@a.example/1").unwrap();
+        let success = Element::parse(&raw.reply(Reply::BoundWith { jid, results })[0]).unwrap();
+        success.find(longwire_stanza::ns::BIND2, "bound").unwrap().to_string()
+    };
+    let enable = "<enable xmlns='urn:xmpp:sm:3'/>";
+    let said = bound(enable, Vec::new());
+    assert!(said.contains("<failed xmlns=\"urn:xmpp:sm:3\"><feature-not-implemented"), "{said}");
+    let said = bound(enable, vec![Element::new("urn:xmpp:sm:3", "enabled")]);
+    assert!(said.contains("<enabled") && !said.contains("<failed"), "{said}");
+    let said = bound("<enable xmlns='urn:xmpp:carbons:2'/>", Vec::new());
+    assert!(!said.contains("<failed"), "{said}");
 }
 
 #[test]
@@ -126,7 +155,7 @@ fn invented_salts_are_the_same_every_time() {
         let mut raw = Raw::opened();
         raw.send(&auth("SCRAM-SHA-256", "n,,n=nobody,r=abc"));
         let said = raw.reply(Reply::Credential(None));
-        let challenge = longwire_xml::Element::parse(&said[0]).unwrap();
+        let challenge = Element::parse(&said[0]).unwrap();
         let data = crate::sasl::decode_base64(&challenge.text_content()).unwrap();
         let text = String::from_utf8(data).unwrap();
         text.split(',').find(|part| part.starts_with("s=")).unwrap().to_owned()
