@@ -91,6 +91,13 @@ impl Admission {
         Ok(Permit { admission: Arc::clone(self), network, authenticated: false })
     }
 
+    /// Whether half of the places that an address has for strangers are taken.
+    pub(crate) fn is_crowded(&self, from: SocketAddr) -> bool {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let here = counts.by_network.get(&network(from.ip())).copied().unwrap_or_default();
+        here.unauthenticated * 2 >= self.bounds.unauthenticated_per_address
+    }
+
     /// Connections at this moment.
     pub(crate) fn connections(&self) -> usize {
         self.counts.lock().unwrap_or_else(PoisonError::into_inner).all.connections

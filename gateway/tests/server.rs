@@ -432,3 +432,86 @@ async fn an_account_that_a_tool_deletes_loses_its_sessions() {
     assert!(matches!(reason, CloseReason::PeerError(_)), "{reason:?}");
     ping(&bob).await;
 }
+
+/// Carries the datagrams of one client, and looks at what the server says.
+struct Tap {
+    address: SocketAddr,
+    /// The first byte of the server's first datagram.
+    first: tokio::sync::watch::Receiver<Option<u8>>,
+}
+
+impl Tap {
+    /// A muted one lets the client wait for ever.
+    async fn new(server: SocketAddr, muted: bool) -> Self {
+        let [front, back] = [bind().await, bind().await];
+        back.connect(server).await.unwrap();
+        let address = front.local_addr().unwrap();
+        let (seen, first) = tokio::sync::watch::channel(None);
+        tokio::spawn(async move {
+            let mut client = None;
+            let (mut up, mut down) = ([0; 2_048], [0; 2_048]);
+            loop {
+                tokio::select! {
+                    Ok((bytes, from)) = front.recv_from(&mut up) => {
+                        client = Some(from);
+                        let _ = back.send(&up[..bytes]).await;
+                    }
+                    Ok(bytes) = back.recv(&mut down) => {
+                        seen.send_modify(|first| *first = first.or(Some(down[0])));
+                        if let Some(client) = client.filter(|_| !muted) {
+                            let _ = front.send_to(&down[..bytes], client).await;
+                        }
+                    }
+                }
+            }
+        });
+        Self { address, first }
+    }
+
+    /// Whether the server's first answer is a Retry (RFC 9000 §17.2.5).
+    async fn is_retry(&mut self) -> bool {
+        let first = self.first.wait_for(Option::is_some);
+        let first = tokio::time::timeout(PATIENCE, first).await.expect("an answer").unwrap();
+        first.is_some_and(|byte| byte & 0xb0 == 0xb0)
+    }
+}
+
+async fn bind() -> tokio::net::UdpSocket {
+    tokio::net::UdpSocket::bind("127.0.0.1:0").await.unwrap()
+}
+
+/// Whether a client proves its address first while `waiting` others are in their handshakes.
+async fn must_prove_its_address(limits: Limits, waiting: usize) -> bool {
+    let rig = Rig::start(limits).await;
+    let server = rig.address(Transport::Quic);
+    for _ in 0..waiting {
+        let mut tap = Tap::new(server, true).await;
+        let mut config = rig.config("bob", Transport::Quic);
+        config.server = Target::Address(tap.address);
+        tokio::spawn(Client::connect(config, Here::default()));
+        tap.is_retry().await;
+    }
+    let mut tap = Tap::new(server, false).await;
+    let mut config = rig.config("alice", Transport::Quic);
+    config.server = Target::Address(tap.address);
+    let alice = Client::connect(config, Here::default()).await.unwrap();
+    ping(&alice).await;
+    tap.is_retry().await
+}
+
+//= test RFC 9000 §8.1.2
+#[tokio::test(flavor = "multi_thread")]
+async fn above_so_many_unproven_addresses_newcomers_get_a_retry() {
+    for (waiting, retried) in [(1, false), (2, true), (3, true)] {
+        let limits = Limits { quic_unvalidated: 2, ..Limits::unmetered() };
+        assert_eq!(must_prove_its_address(limits, waiting).await, retried, "{waiting}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forged_addresses_take_half_of_the_places_of_their_owners_and_no_more() {
+    for (waiting, retried) in [(1, false), (2, true), (9, true)] {
+        let limits = Limits { unauthenticated_per_address: 4, ..Limits::unmetered() };
+        assert_eq!(must_prove_its_address(limits, waiting).await, retried, "{waiting}");
+    }
+}

@@ -103,8 +103,12 @@ impl Door {
         let mut unvalidated = None;
         if !incoming.remote_address_validated() {
             let bound = usize::from(self.shared.limits.quic_unvalidated);
-            if self.unvalidated.load(Ordering::Relaxed) >= bound && incoming.may_retry() {
-                // The client proves its address with one more round trip (RFC 9000 §8.1.2).
+            // Whoever forges an address must not use up the places of its owner either.
+            let is_full = self.unvalidated.load(Ordering::Relaxed) >= bound
+                || self.shared.admission.is_crowded(peer);
+            if is_full && incoming.may_retry() {
+                //= RFC 9000 §8.1.2
+                // The client proves its address with one more round trip.
                 let _ = incoming.retry();
                 return;
             }
