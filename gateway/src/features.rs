@@ -4,6 +4,7 @@ use longwire_accounts::{Accounts, AccountsConfig};
 use longwire_core::{Clash, Feature, Registrar, Registry};
 
 use crate::config::{Config, ConfigError, DEFAULT_LOG, Source};
+use crate::wire;
 
 /// Every feature of this server, configured.
 ///
@@ -27,6 +28,8 @@ pub(crate) fn default_registry() -> Result<Registry, ConfigError> {
 
 fn install(tables: toml::Table) -> Result<Registry, Vec<Clash>> {
     let mut registrar = Registrar::with_config(tables);
+    registrar.add::<wire::Transports>();
+    registrar.add::<wire::Login>();
     longwire_accounts::features(&mut registrar);
     longwire_im::features(&mut registrar);
     registrar.finish()

@@ -19,6 +19,7 @@ mod server;
 mod shared;
 mod throttle;
 mod tls;
+mod wire;
 
 pub use config::Config;
 pub use dev::{DevCertificateError, self_signed};
