@@ -7,7 +7,7 @@ use longwire_xml::{Child, Element, Writer};
 
 use super::kind::{IqType, Kind, MessageType, PresenceType, Sort};
 use super::{Inner, Stanza, write};
-use crate::{Jid, StanzaError, limits, ns};
+use crate::{Condition, Jid, StanzaError, limits, ns};
 
 /// Makes a [`Stanza`].
 #[derive(Clone, Debug)]
@@ -135,9 +135,11 @@ impl Stanza {
     /// `//= RFC 6120 §8.3.1`
     pub fn error(&self, error: &StanzaError) -> Option<Self> {
         let sort = self.inner.sort.as_error()?;
-        let is_short = self.wire_len() <= limits::ECHO_BYTES;
+        // What we failed on could make the next one fail as well.
+        let is_harmless = error.condition != Condition::InternalServerError
+            && self.wire_len() <= limits::ECHO_BYTES;
         let mut answer = self.answer(sort);
-        if is_short && self.kind() == Kind::Message {
+        if is_harmless && self.kind() == Kind::Message {
             let is_error =
                 |child: &Child<'_>| child.name() == "error" && child.namespace() == ns::CLIENT;
             for child in self.children().filter(|child| !is_error(child)) {

@@ -405,6 +405,8 @@ fn an_error_goes_back_with_the_same_id_and_a_short_message_s_content() {
         let answer = read(other).error(&error).unwrap();
         assert_eq!(answer.children().count(), 1, "{other}");
     }
+    let failed = read(MESSAGE).error(&Condition::InternalServerError.into()).unwrap();
+    assert_eq!(failed.children().count(), 1);
     let twice = read("<message><error/><body>a</body></message>").error(&error).unwrap();
     assert_eq!(twice.stanza_error(), Some(error));
 }
