@@ -70,11 +70,16 @@ fn items(
     entity: Entity,
     query: &Child<'_>,
 ) -> Result<Option<Element>, StanzaError> {
-    check_access(turn, entity)?;
-    if query.attribute("node").is_some() {
+    // Refused, a stranger would learn that the account exists (§8).
+    if check_access(turn, entity).is_ok() && query.attribute("node").is_some() {
         return Err(Condition::ItemNotFound.into());
     }
-    Ok(Some(Element::new(ns::DISCO_ITEMS, "query")))
+    Ok(Some(no_items()))
+}
+
+/// The answer of whoever has no items.
+pub(crate) fn no_items() -> Element {
+    Element::new(ns::DISCO_ITEMS, "query")
 }
 
 /// An account shows itself to its owner and to contacts that may see its presence

@@ -16,6 +16,7 @@ mod home;
 mod ids;
 mod iq;
 pub mod limits;
+mod nobody;
 pub mod outbox;
 pub mod port;
 mod registrar;

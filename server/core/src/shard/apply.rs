@@ -13,6 +13,7 @@ use crate::handoff::{self, Handoff};
 use crate::home::Home;
 use crate::outbox::{Class, Offer, Outbound};
 use crate::route::{Destination, destination};
+use crate::session::SessionId;
 use crate::turn::{Delivery, Effects, Routed};
 
 impl Shard {
@@ -124,7 +125,7 @@ impl Shard {
         for handoff in handoffs {
             self.forward(Handoff { gate, ..handoff });
         }
-        self.deliver(&account, &cause, deliveries, gate);
+        ended.extend(self.deliver(&account, &cause, deliveries, gate));
         for (session, error) in ended {
             if let Some(line) = self.lines.get(&session) {
                 line.outbox.end(Some(error));
@@ -139,12 +140,22 @@ impl Shard {
     }
 
     /// Puts what the turn delivers into the outboxes. A message or a request that reaches no
-    /// session of the account, because all that it was for are full or gone, is answered.
-    fn deliver(&mut self, account: &BareJid, cause: &Cause, deliveries: Vec<Delivery>, gate: Lsn) {
+    /// session of the account, because all that it was for are full or gone, is answered. The
+    /// sessions that have no room for what the account itself asks of them cannot go on, as
+    /// nothing would ever tell them what they have missed; they are returned with the reason.
+    fn deliver(
+        &mut self,
+        account: &BareJid,
+        cause: &Cause,
+        deliveries: Vec<Delivery>,
+        gate: Lsn,
+    ) -> Vec<(SessionId, StreamError)> {
+        let mut overrun = Vec::new();
         let mut reached = false;
         let mut failed = None;
         for Delivery { session, stanza, class } in deliveries {
             let class = class.unwrap_or_else(|| Class::of(&stanza, account.as_str()));
+            let is_push = is_push(&stanza, account);
             let arrived = cause.arrived.as_ref().filter(|arrived| arrived.from() == stanza.from());
             let offer = match self.lines.get(&session) {
                 Some(line) => line.outbox.offer(Outbound { stanza, class }, gate, self.durable),
@@ -167,20 +178,24 @@ impl Shard {
                     let gone = Condition::ServiceUnavailable;
                     if arrived.is_some() {
                         failed = Some(if offer == Offer::Full { full } else { gone });
+                    } else if is_push && offer == Offer::Full {
+                        let error = StreamError::new(StreamCondition::ResourceConstraint);
+                        overrun.push((session, error.with_text("too much waits for the client")));
                     }
                 }
             }
         }
         let (false, Some(condition), Some(arrived)) = (reached, failed, &cause.arrived) else {
-            return;
+            return overrun;
         };
         if arrived.kind() == Kind::Presence {
-            return;
+            return overrun;
         }
         let answer = arrived.error(&condition.into());
         if let Some(back) = answer.and_then(|answer| self.resolve(&answer)) {
             self.forward(Handoff { gate, ..back });
         }
+        overrun
     }
 }
 
@@ -214,4 +229,9 @@ fn is_broadcast(stanza: &Stanza) -> bool {
     stanza.kind() == Kind::Presence
         && stanza.to().is_some_and(|to| to.is_bare())
         && !stanza.presence_type().is_subscription()
+}
+
+/// A request of the account to its own session, such as a roster push (RFC 6121 §2.1.6).
+fn is_push(stanza: &Stanza, account: &BareJid) -> bool {
+    stanza.is_request() && stanza.from().is_none_or(|from| from.as_str() == account.as_str())
 }

@@ -13,6 +13,7 @@ use crate::event::{Down, SessionDown, SessionUp};
 use crate::handoff::Handoff;
 use crate::home::Home;
 use crate::ids;
+use crate::nobody;
 use crate::outbox;
 use crate::router::JobError;
 use crate::session::{Session, SessionId, SessionRef};
@@ -49,8 +50,8 @@ impl Shard {
         self.turn(account, cause, Path::Receive, Some(stanza), |turn| {
             if exists {
                 turn.run_receive();
-            } else if turn.stanza().kind() != Kind::Presence {
-                turn.refuse(Condition::ServiceUnavailable.into());
+            } else {
+                nobody::receive(turn);
             }
         });
     }

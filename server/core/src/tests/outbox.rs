@@ -1,4 +1,5 @@
-//! A session whose connection does not read: bounded, and never killed for it.
+//! A session whose connection does not read: bounded, and killed only when it would miss what it
+//! can never know of.
 
 use longwire_stanza::{Condition, Stanza};
 
@@ -68,6 +69,31 @@ fn requests_are_refused_and_the_session_lives_on() {
     let alice = scene.session("alice@a.example/z");
     say(&alice, "bob@b.example/y", "better now?");
     assert_eq!(heard_now(&bob), ["better now?"]);
+}
+
+/// Nothing tells a client later which push it has missed: it must come again and ask.
+#[test]
+fn a_session_without_room_for_a_push_ends_and_knows_why() {
+    for (pushes, ends) in [(2, false), (3, false), (4, true)] {
+        let scene = small(3);
+        let bob = scene.session("bob@b.example/y");
+        scene.in_home("bob@b.example", move |turn| {
+            let session = turn.sessions()[0].id();
+            for id in 0..pushes {
+                let push = Stanza::iq(longwire_stanza::IqType::Set)
+                    .id(&id.to_string())
+                    .child(Element::new("urn:test", "push"));
+                turn.deliver(session, push.build());
+            }
+        });
+        assert_eq!(bob.receive_all().len(), pushes.min(3));
+        if ends {
+            bob.expect_end(longwire_stanza::StreamCondition::ResourceConstraint);
+        } else {
+            say(&bob, "bob@b.example/y", "still here");
+            assert_eq!(heard_now(&bob), ["still here"], "{pushes}");
+        }
+    }
 }
 
 #[test]

@@ -66,16 +66,39 @@ fn nobody_learns_whether_an_account_exists() {
     for to in ["bob@a.example", "nobody@a.example"] {
         alice.send(&format!("<iq type='get' id='1' to='{to}'><x xmlns='urn:unknown'/></iq>"));
         alice.expect(&unavailable("alice@a.example/phone", to, "1"));
+        //= test XEP-0030 §8
+        for node in ["", "node='x'"] {
+            let items = format!("<query xmlns='http://jabber.org/protocol/disco#items' {node}/>");
+            alice.send(&format!("<iq type='get' id='3' to='{to}'>{items}</iq>"));
+            alice.expect(&format!(
+                "<iq type='result' id='3' from='{to}' to='alice@a.example/phone'>\
+                 <query xmlns='http://jabber.org/protocol/disco#items'/></iq>"
+            ));
+        }
     }
+    let items = "<query xmlns='http://jabber.org/protocol/disco#items'/>";
+    alice.send(&format!("<iq type='get' id='4' to='nobody@a.example/x'>{items}</iq>"));
+    alice.expect(&unavailable("alice@a.example/phone", "nobody@a.example/x", "4"));
     alice.send("<message to='nobody@a.example' id='2'><body>?</body></message>");
     alice.expect(
         "<message type='error' id='2' to='alice@a.example/phone' from='nobody@a.example'>\
-         <error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>\
+         <body>?</body><error type='cancel'><service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>\
          </error></message>",
     );
-    alice.send("<presence to='nobody@a.example'/>");
+    for kind in ["", "type='unavailable'", "type='subscribe'", "type='unsubscribed'"] {
+        alice.send(&format!("<presence to='nobody@a.example' {kind}/>"));
+    }
     alice.send("<message type='error' to='nobody@a.example'/>");
     alice.expect_nothing();
+}
+
+//= test RFC 6121 §4.3.2
+#[test]
+fn whoever_looks_for_a_deleted_account_loses_the_subscription() {
+    let scene = scene();
+    let alice = scene.session("alice@a.example/phone");
+    alice.send("<presence type='probe' to='gone@b.example/x'/>");
+    alice.expect("<presence type='unsubscribed' from='gone@b.example' to='alice@a.example'/>");
 }
 
 #[test]
@@ -85,7 +108,7 @@ fn another_server_is_not_found_yet() {
     say(&alice, "eve@elsewhere.example", "hi");
     alice.expect(
         "<message type='error' to='alice@a.example/phone' from='eve@elsewhere.example'>\
-         <error type='cancel'>\
+         <body>hi</body><error type='cancel'>\
          <remote-server-not-found xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>",
     );
     alice.send("<presence to='room@elsewhere.example/nick' id='1'/>");
@@ -104,7 +127,8 @@ fn a_message_to_the_server_itself_is_answered() {
     let alice = scene.session("alice@a.example/phone");
     say(&alice, "a.example", "hello?");
     alice.expect(
-        "<message type='error' to='alice@a.example/phone' from='a.example'><error type='cancel'>\
+        "<message type='error' to='alice@a.example/phone' from='a.example'>\
+         <body>hello?</body><error type='cancel'>\
          <service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>",
     );
     alice.send("<presence to='a.example'/>");
@@ -118,7 +142,7 @@ fn a_screening_stage_stops_the_stanza_with_or_without_an_answer() {
     alice.send("<message to='bob@a.example' id='1'><refuse xmlns='urn:test'/></message>");
     alice.expect(
         "<message type='error' id='1' from='bob@a.example' to='alice@a.example/x'>\
-         <error type='modify'><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>\
+         <refuse xmlns='urn:test'/><error type='modify'><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/>\
          </error></message>",
     );
     alice.send("<message to='bob@a.example' id='2'><swallow xmlns='urn:test'/></message>");
