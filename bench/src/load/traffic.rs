@@ -5,7 +5,8 @@
 //! have the same clock.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Relaxed, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -88,7 +89,8 @@ impl Ground {
     }
 
     fn missing(&self) -> u64 {
-        self.due.load(Relaxed) - self.arrived.load(Relaxed) - self.refused.load(Relaxed)
+        let came = self.arrived.load(SeqCst) + self.refused.load(SeqCst);
+        self.due.load(SeqCst).saturating_sub(came)
     }
 }
 
@@ -112,9 +114,9 @@ pub(crate) async fn run(
     tasks.watch(&ground, ground.ends, &step).await?;
     let after = probe.sample();
     let resident = probe.resident();
-    ground.is_sending.store(false, Relaxed);
+    ground.is_sending.store(false, SeqCst);
     let deadline = Instant::now() + LATE;
-    while ground.missing() > 0 && Instant::now() < deadline {
+    while (tasks.is_pacing() || ground.missing() > 0) && Instant::now() < deadline {
         tasks.check()?;
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
@@ -234,6 +236,11 @@ impl Tasks {
         }
     }
 
+    /// Whether messages may still become due.
+    fn is_pacing(&self) -> bool {
+        self.pacer.as_ref().is_some_and(|pacer| !pacer.is_finished())
+    }
+
     async fn end(mut self) -> Result<(Vec<Pair>, Tally)> {
         drop(self.stops);
         let mut halves: Vec<(Option<Client>, Option<Client>)> = Vec::new();
@@ -296,10 +303,14 @@ async fn send_closed(
         tokio::select! {
             permit = credit.acquire(), if ground.is_sending.load(Relaxed) => {
                 permit?.forget();
-                if ground.is_sending.load(Relaxed) {
-                    ground.due.fetch_add(1, Relaxed);
+                // Counted before the last look, so that nobody thinks that everything has arrived
+                // while this one is about to be sent.
+                ground.due.fetch_add(1, SeqCst);
+                if ground.is_sending.load(SeqCst) {
                     from.send(letter.write(number, ground.now())).await?;
                     number += 1;
+                } else {
+                    ground.due.fetch_sub(1, SeqCst);
                 }
             }
             event = from.next() => {
