@@ -6,6 +6,7 @@ use std::sync::Arc;
 use aws_lc_rs::hmac;
 use longwire_core::{Outbox, SessionRef};
 use longwire_link::negotiate::{Ask, Reply, UserAgent};
+use longwire_stanza::BareJid;
 
 use crate::shared::Shared;
 
@@ -51,7 +52,8 @@ pub(crate) async fn answer(shared: Arc<Shared>, peer: SocketAddr, ask: Ask) -> A
             }
         }
         Ask::Bind { account, resource, tag, user_agent, .. } => {
-            let resource = resource.or_else(|| Some(derived(&shared, tag?, user_agent)));
+            let resource =
+                resource.or_else(|| fitting(&account, derived(&shared, tag?, user_agent)));
             match shared.router.bind(&account, resource.as_deref()).await {
                 Ok((session, outbox)) => {
                     let jid = session.jid().clone();
@@ -87,6 +89,12 @@ fn derived(shared: &Shared, tag: String, user_agent: Option<UserAgent>) -> Strin
     format!("{tag}/{}", base32(&own))
 }
 
+/// The resource, unless no address can have it: a client with an odd tag is let in under a name
+/// of our own.
+fn fitting(account: &BareJid, resource: String) -> Option<String> {
+    account.with_resource(&resource).is_ok().then_some(resource)
+}
+
 /// Digits and letters for any bytes, without padding.
 pub(crate) fn base32(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
@@ -108,6 +116,14 @@ pub(crate) fn base32(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_client_whose_tag_is_no_resource_gets_in_without_it() {
+        let alice = BareJid::new("alice@a.example").unwrap();
+        let fits = |resource: &str| fitting(&alice, resource.to_owned()).is_some();
+        assert!(fits("demo/abc"));
+        assert!(!fits("a\u{200b}b/abc") && !fits(&format!("{}/abc", "x".repeat(1023))));
+    }
 
     #[test]
     fn bytes_become_readable_text_of_full_entropy() {

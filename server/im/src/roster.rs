@@ -52,7 +52,8 @@ impl Feature for Roster {
         r.table(&VERSION);
         r.stream_feature(Element::new(ns::ROSTER_VERSIONING, "ver"));
         r.iq_get(Entity::Account, &self, Self::get);
-        r.iq_set(Entity::Account, &self, Self::set);
+        // Others are told that it is not theirs to change (§2.3.3).
+        r.iq_set_public(Entity::Account, &self, Self::set);
         r.on(&self, Self::catch_up);
         r.provide::<dyn port::Roster>(self);
     }
@@ -92,6 +93,9 @@ impl Roster {
 
     //= RFC 6121 §2.1.5 and §2.3 to §2.5
     fn set(&self, turn: &mut Turn<'_>, change: Change) -> Result<Option<Element>, StanzaError> {
+        if turn.sender().is_none() {
+            return Err(Condition::Forbidden.into());
+        }
         let wanted = change.item;
         if wanted.jid == *turn.home() {
             return Err(Condition::NotAllowed.into());
