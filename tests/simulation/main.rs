@@ -3,5 +3,6 @@
 
 mod closing;
 mod head_of_line;
+mod logins;
 mod order;
 mod restart;
