@@ -11,6 +11,7 @@ pub(crate) fn run() -> Result<()> {
     let mut report = Vec::new();
     step("format", &mut report, || cargo(&["fmt", "--all", "--check"]))?;
     step("tidy", &mut report, crate::tidy::run)?;
+    step("citations", &mut report, crate::spec::check)?;
     step("clippy", &mut report, || {
         cargo(&["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"])
     })?;

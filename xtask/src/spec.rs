@@ -10,8 +10,30 @@ struct Cited {
     tests: usize,
 }
 
+/// Citations by document and section.
+type Citations = BTreeMap<String, BTreeMap<String, Cited>>;
+
+/// Prints what is cited.
 pub(crate) fn run() -> Result<()> {
-    let mut cited: BTreeMap<String, BTreeMap<String, Cited>> = BTreeMap::new();
+    for (document, sections) in read()? {
+        println!("{document}");
+        for (section, cited) in sections {
+            println!("  §{section:10} code {:3}  tests {:3}", cited.code, cited.tests);
+        }
+    }
+    Ok(())
+}
+
+/// Fails when a citation cannot be read.
+pub(crate) fn check() -> Result<()> {
+    let cited = read()?;
+    let sections: usize = cited.values().map(BTreeMap::len).sum();
+    println!("{sections} sections of {} documents are cited", cited.len());
+    Ok(())
+}
+
+fn read() -> Result<Citations> {
+    let mut cited = Citations::new();
     let mut faults = 0;
     for file in crate::tidy::sources()? {
         for (number, line) in fs::read_to_string(&file)?.lines().enumerate() {
@@ -29,16 +51,10 @@ pub(crate) fn run() -> Result<()> {
             if is_test { entry.tests += 1 } else { entry.code += 1 }
         }
     }
-    for (document, sections) in &cited {
-        println!("{document}");
-        for (section, cited) in sections {
-            println!("  §{section:10} code {:3}  tests {:3}", cited.code, cited.tests);
-        }
-    }
     if faults > 0 {
         bail!("{faults} citations cannot be read; write `//= XEP-0280 §7` or `//= RFC 6121 §8.5`");
     }
-    Ok(())
+    Ok(cited)
 }
 
 /// `XEP-0280 §7` or `RFC 6121 §8.5.2`.
