@@ -40,7 +40,8 @@ pub const PRESENCE_LANES: u64 = 2;
 /// A lane that carried nothing for this long may be retired.
 pub const LANE_QUIET: Duration = Duration::from_secs(1);
 
-/// Lanes that the peer may stop before everything goes to the Primary stream.
+/// Lanes that the peer may stop before no more are opened: conversations without one go to the
+/// Primary stream then.
 pub const STOPPED_LANES: u32 = 8;
 
 /// Stanzas of lanes that are being opened or drained; above it the caller must pause.

@@ -65,6 +65,8 @@ pub(crate) struct Scheduler {
     spare: BTreeSet<StreamId>,
     next_lane: u32,
     backlog: Backlog,
+    /// Lanes that the peer has stopped. From [`limits::STOPPED_LANES`] on no more are opened;
+    /// those that it reads keep their pairs, whose stanzas would overtake themselves otherwise.
     stopped: u32,
 }
 
@@ -189,10 +191,7 @@ impl Scheduler {
         }
         out.actions.push_back(Action::Reset { stream, code: Code::None });
         let Some(lane) = self.forget(id) else { return };
-        self.stopped += 1;
-        if self.stopped >= limits::STOPPED_LANES {
-            self.mode = Mode::Single;
-        }
+        self.stopped = self.stopped.saturating_add(1);
         if let State::Draining { held, .. } = lane.state {
             for stanza in held {
                 self.backlog.leave(&stanza);
@@ -247,6 +246,11 @@ impl Scheduler {
         self.lanes.len() <= 1
     }
 
+    /// True for a peer that wants no streams of ours.
+    fn is_unwelcome(&self) -> bool {
+        self.stopped >= limits::STOPPED_LANES
+    }
+
     fn is_own(&self, peer: &BareJid) -> bool {
         *peer == self.own || (peer.local().is_none() && peer.domain() == self.own.domain())
     }
@@ -258,7 +262,7 @@ impl Scheduler {
         // Who has not been seen before the table was full stays on the Primary, so that no pair
         // ever changes its stream unnoticed.
         self.overflowed |= self.pairs.len() >= limits::PAIRS;
-        if self.overflowed {
+        if self.overflowed || self.is_unwelcome() {
             return LaneId::PRIMARY;
         }
         let lane = if class == Class::Presence {
@@ -274,6 +278,9 @@ impl Scheduler {
         let usable = |lane: &Lane| lane.purpose == purpose && !lane.is_draining();
         if let Some((id, _)) = self.lanes.iter().find(|(_, lane)| usable(lane)) {
             return *id;
+        }
+        if self.is_unwelcome() {
+            return LaneId::PRIMARY;
         }
         let class = if purpose == Use::Bulk { Class::Bulk } else { Class::Presence };
         self.new_lane(purpose, class, now, out)

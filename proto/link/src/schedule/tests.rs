@@ -203,6 +203,21 @@ fn a_stopped_lane_is_replaced_and_a_peer_that_stops_all_gets_the_primary() {
         bench.scheduler.handle_stopped(StreamId(lane), bench.now, &mut bench.out);
     }
     assert_eq!(bench.chat("bob@b.example", "x"), 0);
+    bench.send("bob@b.example", Class::Bulk, "archive");
+    assert_eq!(bench.writes.last().map(|write| write.0), Some(0));
+}
+
+#[test]
+fn a_lane_that_is_read_keeps_its_conversation_whatever_else_is_stopped() {
+    let mut bench = Bench::new(Mode::Multistream, 64, 64);
+    let read = bench.chat("carol@c.example", "1");
+    for _ in 1..=limits::STOPPED_LANES {
+        let lane = bench.chat("bob@b.example", "x");
+        bench.scheduler.handle_stopped(StreamId(lane), bench.now, &mut bench.out);
+    }
+    // The first one may still be on its way: on another stream the second would overtake it.
+    assert_eq!(bench.chat("carol@c.example", "2"), read);
+    assert_eq!(bench.chat("dave@d.example", "x"), 0);
 }
 
 #[test]
