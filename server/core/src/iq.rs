@@ -61,8 +61,10 @@ fn answer(turn: &mut Turn<'_>, stanza: &Stanza, entity: Entity, method: Method) 
     let Some(handler) = handler else {
         return turn.refuse(StanzaError::new(Condition::ServiceUnavailable));
     };
+    // The answer comes first, then what follows from the request (RFC 6121 §2.3.2).
+    let before = turn.deliveries();
     match (handler.run)(turn, &payload) {
-        Ok(content) => turn.reply(stanza.result(content)),
+        Ok(content) => turn.reply_before(before, stanza.result(content)),
         Err(error) => turn.refuse(error),
     }
 }

@@ -331,10 +331,16 @@ impl<'a> Turn<'a> {
 
     /// Sends an answer back to whoever sent the stanza.
     pub(crate) fn reply(&mut self, answer: Stanza) {
+        self.reply_before(self.deliveries(), answer);
+    }
+
+    /// As [`reply`](Self::reply), ahead of what was delivered since there were `at` deliveries.
+    pub(crate) fn reply_before(&mut self, at: usize, answer: Stanza) {
         match self.path {
             Path::Send(session) => {
                 let class = Some(Class::Own);
-                self.effects.deliveries.push(Delivery { session, stanza: answer, class });
+                let at = at.min(self.deliveries());
+                self.effects.deliveries.insert(at, Delivery { session, stanza: answer, class });
             }
             Path::Receive | Path::Inside => self.route(answer),
         }

@@ -53,6 +53,16 @@ fn a_change_is_pushed_to_every_session_that_asked_for_the_roster() {
     );
 }
 
+//= test RFC 6121 §2.3.2
+#[test]
+fn whoever_changes_the_roster_gets_the_answer_before_the_push() {
+    let scene = scene();
+    let phone = interested(&scene, "alice@a.example/phone");
+    phone.send(&put("<item jid='bob@b.example'/>"));
+    let order: Vec<_> = phone.receive_all().iter().map(|it| it.iq_type()).collect();
+    assert_eq!(order, [IqType::Result, IqType::Set]);
+}
+
 //= test RFC 6121 §2.5
 #[test]
 fn a_removed_contact_is_gone_and_cannot_be_removed_again() {
