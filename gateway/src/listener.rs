@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio::time::timeout;
 
 use crate::config::{Listener, TransportKind};
 use crate::environment::QuicNetwork;
@@ -43,6 +44,34 @@ pub(crate) fn open(
         TransportKind::StartTls | TransportKind::Tls => {
             tcp::open(listener, ground, Arc::clone(shared))
         }
+    }
+}
+
+/// Why a handshake came to nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+enum Unfinished<E> {
+    #[error("{0}")]
+    Failed(E),
+    #[error("it took too long")]
+    Late,
+    #[error("the server stops")]
+    Closing,
+}
+
+/// Finishes a handshake, within the time that it may take, unless the server stops: nobody has
+/// said anything yet that would have to be answered.
+async fn finish<T, E>(
+    shared: &Shared,
+    handshake: impl Future<Output = Result<T, E>>,
+) -> Result<T, Unfinished<E>> {
+    let limit = shared.limits.handshake_time.duration();
+    tokio::select! {
+        biased;
+        () = closing(shared) => Err(Unfinished::Closing),
+        done = timeout(limit, handshake) => match done {
+            Ok(done) => done.map_err(Unfinished::Failed),
+            Err(_) => Err(Unfinished::Late),
+        },
     }
 }
 

@@ -38,6 +38,18 @@ pub struct Quic {
     readers: Readers,
     watching: FuturesUnordered<Watch>,
     writer: Writer,
+    lost: Lost,
+}
+
+/// How far the end of the connection is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Lost {
+    #[default]
+    No,
+    /// No bidirectional streams come any more; `bool`: the connection was closed in good order.
+    Bidi(bool),
+    /// No streams come any more.
+    All(bool),
 }
 
 impl Quic {
@@ -50,6 +62,7 @@ impl Quic {
             readers: Readers::default(),
             watching: FuturesUnordered::new(),
             writer: Writer::default(),
+            lost: Lost::No,
         }
     }
 
@@ -66,7 +79,8 @@ impl Quic {
 
     pub(crate) async fn next(&mut self) -> Input {
         loop {
-            let Self { connection, readers, watching, writer, .. } = self;
+            let Self { connection, readers, watching, writer, lost, .. } = self;
+            let before = *lost;
             tokio::select! {
                 biased;
                 Some((stream, outcome)) = watching.next(), if !watching.is_empty() => {
@@ -78,17 +92,23 @@ impl Quic {
                     }
                 }
                 () = poll_fn(|context| writer.poll_room(context)) => return Input::Room,
-                accepted = connection.accept_bi() => match accepted {
+                accepted = connection.accept_bi(), if before == Lost::No => match accepted {
                     Ok((send, recv)) => return self.accept(Some(send), recv),
-                    Err(error) => return lost(&error),
+                    Err(error) => *lost = Lost::Bidi(is_orderly(&error)),
                 },
-                accepted = connection.accept_uni() => match accepted {
+                accepted = connection.accept_uni(), if !matches!(before, Lost::All(_)) => match accepted {
                     Ok(recv) => return self.accept(None, recv),
-                    Err(error) => return lost(&error),
+                    Err(error) => *lost = Lost::All(is_orderly(&error)),
                 },
                 // After the accepts, so that no stream keeps new ones out; the readers see to it
                 // that a new stream is read after those that had something before it.
-                input = poll_fn(|context| readers.poll_next(context)) => return input,
+                input = poll_fn(|context| match (readers.poll_next(context), before) {
+                    // What had arrived before the end has been read: the peer counts on that.
+                    (Poll::Pending, Lost::All(is_orderly)) if readers.is_empty() => {
+                        Poll::Ready(Input::Lost(is_orderly))
+                    }
+                    (input, _) => input,
+                }) => return input,
             }
         }
     }
@@ -192,10 +212,9 @@ fn varint(code: Code) -> VarInt {
     VarInt::from_u32(code as u32)
 }
 
-fn lost(error: &ConnectionError) -> Input {
-    let is_orderly = matches!(error, ConnectionError::ApplicationClosed(close)
-        if close.error_code == VarInt::from_u32(0));
-    Input::Lost(is_orderly)
+fn is_orderly(error: &ConnectionError) -> bool {
+    matches!(error, ConnectionError::ApplicationClosed(close)
+        if close.error_code == VarInt::from_u32(0))
 }
 
 /// The result of a future that is ready, or nothing.

@@ -10,9 +10,8 @@ use longwire_link::sasl::TlsInfo;
 use longwire_transport::{Carrier, Quic};
 use quinn::crypto::rustls::{HandshakeData, QuicServerConfig};
 use quinn::{Connection, Endpoint, Incoming, VarInt};
-use tokio::time::timeout;
 
-use super::{Open, Opened, closing};
+use super::{Open, Opened, closing, finish};
 use crate::admission::Permit;
 use crate::config::Listener;
 use crate::connection;
@@ -125,14 +124,12 @@ impl Door {
         };
         let door = Arc::clone(self);
         self.shared.spawn(async move {
-            let limit = door.shared.limits.handshake_time.duration();
-            match timeout(limit, handshake(incoming)).await {
-                Ok(Ok(done)) => {
+            match finish(&door.shared, handshake(incoming)).await {
+                Ok(done) => {
                     drop(unvalidated);
                     door.serve(done, peer, permit).await;
                 }
-                Ok(Err(error)) => tracing::debug!(%peer, %error, "handshake failed"),
-                Err(_) => tracing::debug!(%peer, "handshake took too long"),
+                Err(why) => tracing::debug!(%peer, %why, "no handshake"),
             }
         });
     }

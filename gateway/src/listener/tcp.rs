@@ -10,10 +10,9 @@ use longwire_link::negotiate::{self, Security};
 use longwire_transport::{ByteStream, Carrier, Upgrade};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
-use super::{Open, Opened, closing};
+use super::{Open, Opened, closing, finish};
 use crate::admission::Permit;
 use crate::config::{Listener, TransportKind};
 use crate::connection;
@@ -114,9 +113,8 @@ impl Door {
             let carrier = Carrier::Stream(Box::new(stream));
             return connection::serve(shared, carrier, security, peer, permit).await;
         }
-        let limit = shared.limits.handshake_time.duration();
-        match timeout(limit, self.acceptor.accept(stream)).await {
-            Ok(Ok(stream)) => {
+        match finish(&shared, self.acceptor.accept(stream)).await {
+            Ok(stream) => {
                 let stream = TlsStream::Server(stream);
                 let end_point = end_point(&self.certificates, &stream);
                 let info = ByteStream::tls_info(&stream, end_point);
@@ -124,8 +122,7 @@ impl Door {
                 let carrier = Carrier::Stream(Box::new(ByteStream::tls(stream)));
                 connection::serve(shared, carrier, security, peer, permit).await;
             }
-            Ok(Err(error)) => tracing::debug!(%peer, %error, "handshake failed"),
-            Err(_) => tracing::debug!(%peer, "handshake took too long"),
+            Err(why) => tracing::debug!(%peer, %why, "no handshake"),
         }
     }
 }

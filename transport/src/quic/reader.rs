@@ -49,6 +49,8 @@ struct Turn {
 enum Ready {
     Bytes(Reader, Bytes),
     End(Input),
+    /// The connection is over, and all of the stream was read.
+    Lost(StreamId),
 }
 
 /// A stream that waits for bytes. The stream comes back with them.
@@ -75,7 +77,7 @@ impl Readers {
             None => self.ready.iter().position(is_wanted).and_then(|place| {
                 match self.ready.remove(place)? {
                     Ready::Bytes(reader, _) => Some(reader),
-                    Ready::End(_) => None,
+                    Ready::End(_) | Ready::Lost(_) => None,
                 }
             }),
         };
@@ -96,7 +98,7 @@ impl Readers {
             return Poll::Ready(input);
         }
         while let Poll::Ready(Some(ready)) = self.waiting.poll_next_unpin(context) {
-            self.ready.push_back(ready);
+            self.queue(ready);
             if !self.is_paused
                 && let Some(input) = self.go_on()
             {
@@ -106,33 +108,52 @@ impl Readers {
         Poll::Pending
     }
 
+    /// True when no stream has anything, nor ever will.
+    pub(super) fn is_empty(&self) -> bool {
+        self.turn.is_none() && self.ready.is_empty() && self.waiting.is_empty()
+    }
+
+    fn queue(&mut self, ready: Ready) {
+        match ready {
+            Ready::Lost(id) => drop(self.stops.remove(&id)),
+            ready => self.ready.push_back(ready),
+        }
+    }
+
     /// More of the stream whose turn it is, or the first of the next one.
     fn go_on(&mut self) -> Option<Input> {
         if let Some(Turn { mut reader, left }) = self.turn.take() {
             let mut context = Context::from_waker(Waker::noop());
-            if left > 0
-                && let Poll::Ready(ready) = reader.poll_read(&mut context)
-            {
-                return Some(self.hand_out(ready.with(reader), left));
+            if left == 0 {
+                self.waiting.push(Waiting(Some(reader)));
+            } else if let Poll::Ready(read) = reader.poll_read(&mut context) {
+                if let Some(input) = self.hand_out(read.with(reader), left) {
+                    return Some(input);
+                }
+            } else {
+                self.waiting.push(Waiting(Some(reader)));
             }
-            self.waiting.push(Waiting(Some(reader)));
         }
         let ready = self.ready.pop_front()?;
-        Some(self.hand_out(ready, limits::TURN_BYTES))
+        self.hand_out(ready, limits::TURN_BYTES)
     }
 
-    fn hand_out(&mut self, ready: Ready, left: usize) -> Input {
+    fn hand_out(&mut self, ready: Ready, left: usize) -> Option<Input> {
         match ready {
             Ready::Bytes(reader, bytes) => {
                 let id = reader.id;
                 self.turn = Some(Turn { reader, left: left.saturating_sub(bytes.len()) });
-                Input::Bytes(id, bytes)
+                Some(Input::Bytes(id, bytes))
             }
             Ready::End(input) => {
                 if let Input::Finished(id) | Input::Reset(id) = &input {
                     self.stops.remove(id);
                 }
-                input
+                Some(input)
+            }
+            Ready::Lost(id) => {
+                self.stops.remove(&id);
+                None
             }
         }
     }
@@ -142,6 +163,7 @@ impl Readers {
 enum Read {
     Bytes(Bytes),
     End(Input),
+    Lost,
 }
 
 impl Read {
@@ -149,6 +171,7 @@ impl Read {
         match self {
             Self::Bytes(bytes) => Ready::Bytes(reader, bytes),
             Self::End(input) => Ready::End(input),
+            Self::Lost => Ready::Lost(reader.id),
         }
     }
 }
@@ -162,7 +185,7 @@ impl Reader {
             // up to 64 KiB for a stanza of a few bytes.
             Ok(Some(chunk)) => Read::Bytes(Bytes::copy_from_slice(&chunk.bytes)),
             Ok(None) => Read::End(Input::Finished(self.id)),
-            Err(ReadError::ConnectionLost(_)) => Read::End(Input::Lost(false)),
+            Err(ReadError::ConnectionLost(_)) => Read::Lost,
             Err(_) => Read::End(Input::Reset(self.id)),
         })
     }
