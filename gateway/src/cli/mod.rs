@@ -77,7 +77,7 @@ impl Failure {
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        Self::Usage(Report::new(error))
+        Self::Usage(error.into_report())
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use miette::{Diagnostic, NamedSource, SourceSpan};
+use miette::{Diagnostic, NamedSource, Report, SourceSpan};
 use thiserror::Error;
 
 /// A configuration that cannot be used.
@@ -44,6 +44,32 @@ impl Invalid {
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }
+}
+
+impl ConfigError {
+    /// The report for somebody who reads it: a headline, and then every problem once, with the
+    /// lines of the file that it is about.
+    pub(crate) fn into_report(self) -> Report {
+        match self {
+            Self::Invalid(invalid) => {
+                let Invalid { source_code, problems } = *invalid;
+                let file = source_code.name().to_owned();
+                Report::new(Headline { file, source_code, problems })
+            }
+            error @ Self::Read { .. } => Report::new(error),
+        }
+    }
+}
+
+/// What is above the problems of a file.
+#[derive(Debug, Error, Diagnostic)]
+#[error("{file} has {}", match problems.len() { 1 => "a problem".to_owned(), n => format!("{n} problems") })]
+struct Headline {
+    file: String,
+    #[source_code]
+    source_code: NamedSource<String>,
+    #[related]
+    problems: Vec<Problem>,
 }
 
 /// One thing that is wrong, with its place and its remedy.

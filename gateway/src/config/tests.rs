@@ -153,13 +153,21 @@ fn certificates_are_read_relative_to_the_file_and_checked_against_their_keys() {
 }
 
 #[test]
-fn the_report_shows_the_line() {
+fn the_report_shows_the_line_and_says_everything_once() {
     let error =
         Config::parse(Path::new("longwire.toml"), "[limits]\nidle_time = \"soon\"\n").unwrap_err();
     let mut shown = String::new();
     let theme = miette::GraphicalTheme::unicode_nocolor();
-    miette::GraphicalReportHandler::new_themed(theme).render_report(&mut shown, &error).unwrap();
-    for part in ["longwire.toml:2:13", "idle_time = \"soon\"", "help: write a value"] {
+    miette::GraphicalReportHandler::new_themed(theme)
+        .render_report(&mut shown, error.into_report().as_ref())
+        .unwrap();
+    assert_eq!(shown.matches("limits.idle_time").count(), 1, "{shown}");
+    for part in [
+        "longwire.toml has a problem",
+        "longwire.toml:2:13",
+        "idle_time = \"soon\"",
+        "help: write a value",
+    ] {
         assert!(shown.contains(part), "{part:?} is missing in:\n{shown}");
     }
 }
