@@ -425,7 +425,6 @@ impl Link {
                 self.release_early(id, now);
             }
             Step::Fail(error) => self.close(id, Some(error)),
-            Step::Close => self.close(id, None),
             Step::Refused(error) => {
                 let end = Bytes::from_static(b"</stream:stream>");
                 self.out.write(session.primary, end);

@@ -48,7 +48,6 @@ pub(super) enum Step {
     Authenticated(BareJid),
     Bound(FullJid),
     Fail(StreamError),
-    Close,
     Denied(Option<BareJid>, SaslCondition),
     Refused(ClientError),
 }
@@ -122,7 +121,6 @@ fn from_server(output: Output) -> Step {
         Output::Authenticated(account) => Step::Authenticated(account),
         Output::Bound(jid) => Step::Bound(jid),
         Output::Fail(error) => Step::Fail(error),
-        Output::Close => Step::Close,
     }
 }
 

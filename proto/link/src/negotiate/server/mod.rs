@@ -45,8 +45,6 @@ pub enum Output {
     Bound(FullJid),
     /// Send this stream error and close; a header has gone out before it.
     Fail(StreamError),
-    /// Close the stream; why was said before.
-    Close,
 }
 
 /// Where the negotiation is.
@@ -343,8 +341,7 @@ impl Server {
             //= RFC 6120 §5.4.2.2
             (ns::TLS, "starttls") => {
                 self.write(&Element::new(ns::TLS, "failure"));
-                self.state = State::Failed;
-                self.outputs.push_back(Output::Close);
+                self.fail_with(StreamCondition::PolicyViolation, "STARTTLS was not offered");
             }
             (ns::SASL, "auth") if self.config.sasl1 => {
                 self.begin(wire::Profile::Sasl1, element);

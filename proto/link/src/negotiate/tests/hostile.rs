@@ -35,7 +35,8 @@ fn nothing_but_authentication_is_heard_before_it() {
 //= test RFC 6120 §5.4.2.2
 #[test]
 fn starttls_that_was_not_offered_fails_and_closes_the_stream() {
-    let failed = ["<failure xmlns=\"urn:ietf:params:xml:ns:xmpp-tls\"/>", "[close]"];
+    let failed =
+        ["<failure xmlns=\"urn:ietf:params:xml:ns:xmpp-tls\"/>", "[fail policy-violation]"];
     let mut raw = Raw::opened();
     assert_eq!(raw.send("<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"), failed);
     assert!(raw.send(&authenticate("\0alice\0pencil", "")).is_empty(), "it is over");

@@ -163,7 +163,6 @@ impl Pair {
                 Output::StartTls => assert_eq!(self.to_server.framer.buffered(), 0),
                 Output::Ask(ask) => self.server.handle_reply(answer(ask)),
                 Output::Refused { .. } | Output::Authenticated(_) => {}
-                Output::Close => self.outcome.server_error = Some("closed".to_owned()),
                 Output::Bound(jid) => self.outcome.server = Some(jid.to_string()),
                 Output::Fail(error) => {
                     self.outcome.server_error = Some(error.condition.to_string());

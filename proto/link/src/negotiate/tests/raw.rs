@@ -84,7 +84,6 @@ pub(super) fn shown(output: &Output) -> String {
         },
         Output::Authenticated(account) => format!("[authenticated {account}]"),
         Output::Bound(jid) => format!("[bound {jid}]"),
-        Output::Close => "[close]".to_owned(),
         Output::Fail(error) => format!("[fail {}]", error.condition),
     }
 }
