@@ -52,3 +52,7 @@ pub const BACKLOG_BYTES: usize = 256 * 1024;
 
 /// Conversation partners whose stream is remembered; later ones stay on the Primary stream.
 pub const PAIRS: usize = 8192;
+
+/// Bidirectional streams of ours whose other half the peer may leave open; above it no more are
+/// opened. A peer that closes its halves never comes near.
+pub const ANSWERED_STREAMS: usize = 256;

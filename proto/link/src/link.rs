@@ -178,16 +178,33 @@ impl Link {
                 self.out.actions.push_back(Action::Reset { stream, code: Code::NoSession });
             }
             (Some(Opening::Lane(id, direction)), answer) => {
-                if let (Ok(stream), Direction::Bidi) = (answer, direction) {
-                    // The peer may write on the other half; its content starts at once.
-                    self.incoming.insert(stream, Incoming::answered(id, self.bounds.after, now));
-                }
+                let answer = match (answer, direction) {
+                    (Ok(stream), Direction::Bidi) => self.add_answered(id, stream, now),
+                    (answer, _) => answer,
+                };
                 self.with_scheduler(id, |scheduler, out| {
                     scheduler.handle_opened(ticket, answer, now, out);
                 });
             }
             (None, _) => {}
         }
+    }
+
+    /// The peer may write on the other half of a stream of ours; its content starts at once.
+    fn add_answered(
+        &mut self,
+        id: SessionId,
+        stream: StreamId,
+        now: Instant,
+    ) -> Result<StreamId, Refused> {
+        let answered = self.incoming.values().filter(|incoming| incoming.is_answered());
+        if answered.count() >= limits::ANSWERED_STREAMS {
+            self.out.actions.push_back(Action::Reset { stream, code: Code::Excessive });
+            self.out.actions.push_back(Action::StopSending { stream, code: Code::Excessive });
+            return Err(Refused);
+        }
+        self.incoming.insert(stream, Incoming::answered(id, self.bounds.after, now));
+        Ok(stream)
     }
 
     /// The peer acknowledged all of a stream that was finished.
@@ -236,11 +253,11 @@ impl Link {
             self.with_scheduler(id, |scheduler, out| scheduler.handle_timeout(now, out));
         }
         self.expire_streams(now);
+        let late = self.sessions.iter().filter(|(_, session)| session.is_late(now));
+        for id in late.map(|(id, _)| *id).collect::<Vec<_>>() {
+            self.close(id, Some(StreamError::new(StreamCondition::ConnectionTimeout)));
+        }
         if !self.raised && !self.closing && now >= self.started + self.bounds.login {
-            let late = StreamError::new(StreamCondition::ConnectionTimeout);
-            for id in self.session_ids() {
-                self.close(id, Some(late.clone()));
-            }
             self.close_connection(Code::Timeout);
         }
     }
@@ -376,7 +393,10 @@ impl Link {
         let id = SessionId(self.next_session);
         self.next_session += 1;
         let limits = self.bounds.before;
-        self.sessions.insert(id, Session::new(stream, mode, negotiation, limits));
+        // The first session shares the connection's time.
+        let since = if self.next_session == 1 { self.started } else { now };
+        let login_by = since + self.bounds.login;
+        self.sessions.insert(id, Session::new(stream, mode, negotiation, limits, login_by));
         self.incoming.insert(stream, Incoming::primary(id, limits, now));
         self.advance(id, now);
         Some(id)

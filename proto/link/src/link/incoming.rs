@@ -18,6 +18,7 @@ use crate::{
 pub(super) struct Incoming {
     pub(super) state: Receive,
     direction: Direction,
+    is_ours: bool,
     since: Instant,
 }
 
@@ -48,7 +49,7 @@ pub(super) enum Owner {
 
 impl Incoming {
     fn new(state: Receive, direction: Direction, since: Instant) -> Self {
-        Self { state, direction, since }
+        Self { state, direction, is_ours: false, since }
     }
 
     pub(super) fn primary(session: SessionId, limits: Limits, now: Instant) -> Self {
@@ -59,7 +60,13 @@ impl Incoming {
     /// The free half of a stream that we opened; it is not to be written on by anybody else.
     pub(super) fn answered(session: SessionId, limits: Limits, now: Instant) -> Self {
         let framer = Box::new(Framer::elements(limits));
-        Self::new(Receive::Ancillary { session, framer }, Direction::Uni, now)
+        let state = Receive::Ancillary { session, framer };
+        Self { is_ours: true, ..Self::new(state, Direction::Uni, now) }
+    }
+
+    /// True for the other half of a stream that we opened.
+    pub(super) fn is_answered(&self) -> bool {
+        self.is_ours
     }
 
     pub(super) fn belongs_to(&self, id: SessionId) -> bool {

@@ -21,6 +21,8 @@ pub(super) struct Session {
     /// Namespaces of the peer's latest stream header: stanzas on every stream inherit them.
     pub(super) context: Option<Context>,
     pub(super) limits: Limits,
+    /// When the session must be bound.
+    login_by: Instant,
     /// The negotiation asked something and has no answer yet: its input waits.
     pub(super) is_waiting: bool,
     /// The address, when it is bound.
@@ -58,9 +60,10 @@ impl Session {
         mode: Mode,
         negotiation: Negotiation,
         limits: Limits,
+        login_by: Instant,
     ) -> Self {
         let phase = Phase::Negotiating(negotiation);
-        Self { primary, mode, phase, context: None, limits, is_waiting: false, jid: None }
+        Self { primary, mode, phase, context: None, limits, login_by, is_waiting: false, jid: None }
     }
 
     /// The session has its address: from now on stanzas flow.
@@ -95,8 +98,13 @@ impl Session {
     pub(super) fn poll_timeout(&self) -> Option<Instant> {
         match &self.phase {
             Phase::Bound(scheduler) => scheduler.poll_timeout(),
-            Phase::Negotiating(_) => None,
+            Phase::Negotiating(_) => Some(self.login_by),
         }
+    }
+
+    /// True when the session should be bound by now and is not.
+    pub(super) fn is_late(&self, now: Instant) -> bool {
+        matches!(self.phase, Phase::Negotiating(_)) && self.login_by <= now
     }
 
     pub(super) fn poll_step(&mut self) -> Option<Step> {

@@ -368,6 +368,20 @@ fn who_does_not_log_in_in_time_is_told_so() {
 }
 
 #[test]
+fn a_later_session_has_to_log_in_in_time_too() {
+    let mut pair = Pair::raw();
+    pair.log_in(0, &[0]);
+    pair.pass(limits::AUTHENTICATE_WAIT);
+    pair.write(4, [0]);
+    pair.write(4, HEADER);
+    pair.pass(limits::AUTHENTICATE_WAIT - Duration::from_millis(1));
+    assert!(!pair.server.sent().contains("connection-timeout"));
+    pair.pass(Duration::from_millis(1));
+    assert!(pair.server.sent().contains("connection-timeout"));
+    assert_eq!(pair.server.closed, None, "the first session goes on");
+}
+
+#[test]
 fn a_partial_stanza_of_an_ended_lane_is_dropped() {
     let mut pair = Pair::raw();
     pair.log_in(0, &[0]);
@@ -460,6 +474,27 @@ fn errors_carry_the_prefix_that_the_header_declares() {
     pair.write(0, "<message xmlns='jabber:server' to='b@b.example'/>");
     assert!(pair.server.sent().contains("<stream:error><invalid-namespace"));
     assert!(pair.server.stanzas().is_empty());
+}
+
+#[test]
+fn halves_that_the_peer_leaves_open_are_bounded() {
+    let mut pair = Pair::raw();
+    pair.log_in(0, b"");
+    pair.server.bidi_credit = limits::ANSWERED_STREAMS + 1;
+    let session = pair.server.bound()[0];
+    let answered = |pair: &Pair| {
+        pair.server.link.incoming.values().filter(|incoming| incoming.is_answered()).count()
+    };
+    for number in 0..=limits::ANSWERED_STREAMS {
+        let stanza = message(&format!("c{number}@b.example/x"), ALICE, "hi");
+        pair.server.link.send(session, &stanza, Class::Chat, pair.now);
+        pair.run();
+        // Only quiet lanes are retired, and only retired lanes make room for new ones.
+        pair.pass(Duration::from_secs(2));
+        assert_eq!(answered(&pair), (number + 1).min(limits::ANSWERED_STREAMS));
+    }
+    assert_eq!(pair.server.refused.len(), 1);
+    assert!(pair.server.sent().contains("c256@b.example"), "sent all the same");
 }
 
 #[test]
