@@ -95,6 +95,9 @@ pub struct Config {
     pub streams_granted: u32,
     /// Expected round-trip time, for the first retransmissions; `None`: QUIC's default, 333 ms.
     pub initial_rtt: Option<Duration>,
+    /// Whether the link loses packets at random, as radio and satellite links do: QUIC then holds
+    /// its rate through loss (BBR) and does not take every lost packet for a full queue (CUBIC).
+    pub is_lossy: bool,
     /// How often something is sent over an idle QUIC connection, so that what is on the way does
     /// not forget it; `None`: never.
     pub keep_alive: Option<Duration>,
@@ -119,6 +122,7 @@ impl Config {
             answers_requests: true,
             streams_granted: limits::STREAMS,
             initial_rtt: None,
+            is_lossy: false,
             keep_alive: None,
         }
     }

@@ -4,7 +4,10 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use longwire_link::negotiate::{Security, Transport as Carried};
 use longwire_transport::{ByteStream, Carrier, Quic, Upgrade, Windows};
-use quinn::{Endpoint, IdleTimeout, TransportConfig, VarInt, crypto::rustls::QuicClientConfig};
+use quinn::{
+    Endpoint, IdleTimeout, TransportConfig, VarInt, congestion::BbrConfig,
+    crypto::rustls::QuicClientConfig,
+};
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsConnector, TlsStream};
@@ -126,6 +129,9 @@ fn transport_config(config: &Config) -> TransportConfig {
         .datagram_receive_buffer_size(None);
     if let Some(rtt) = config.initial_rtt {
         transport.initial_rtt(rtt.max(Duration::from_millis(1)));
+    }
+    if config.is_lossy {
+        transport.congestion_controller_factory(Arc::new(BbrConfig::default()));
     }
     transport
 }

@@ -2,7 +2,10 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests may panic like tests")]
 
 mod closing;
+mod conversation;
 mod head_of_line;
+mod limits;
 mod logins;
 mod order;
 mod restart;
+mod uplink;

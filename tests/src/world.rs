@@ -14,7 +14,7 @@ use longwire_client::{
 use longwire_core::{Clock, Outbox, SessionRef};
 use longwire_gateway::{
     Config, Environment, QuicNetwork, Server,
-    config::{Host, LinkProfile, Listener, TransportKind},
+    config::{Host, Limits, LinkProfile, Listener, TransportKind},
     identity_from_der,
 };
 use longwire_stanza::{BareJid, Jid, MessageType, Stanza};
@@ -38,6 +38,7 @@ pub struct World {
     identity: Identity,
     seed: u64,
     path: Path,
+    limits: Limits,
 }
 
 /// Time in the simulation, for the router.
@@ -60,11 +61,21 @@ impl World {
     ///
     /// When the server does not start.
     pub async fn new(seed: u64, path: Path) -> Self {
+        Self::limited(seed, path, Limits { account_rate_enforced: false, ..Limits::default() })
+            .await
+    }
+
+    /// Starts a server with these limits.
+    ///
+    /// # Panics
+    ///
+    /// When the server does not start.
+    pub async fn limited(seed: u64, path: Path, limits: Limits) -> Self {
         let net = Net::new(seed);
         net.default_path(path.clone());
         let identity = Identity::new(&[HOST]);
-        let server = start_server(&net, &identity, seed).await;
-        Self { net, server, identity, seed, path }
+        let server = start_server(&net, &identity, seed, limits.clone()).await;
+        Self { net, server, identity, seed, path, limits }
     }
 
     /// Ends the server without a word to anybody, as a crash or a power cut does, and starts
@@ -74,7 +85,7 @@ impl World {
     ///
     /// When the server does not start.
     pub async fn crash(self, down: Duration) -> Self {
-        let Self { net, server, identity, seed, path } = self;
+        let Self { net, server, identity, seed, path, limits } = self;
         // A process that is dropped still says goodbye; nobody hears it.
         let (now, silent) = (net.now(), Path::new(Duration::ZERO).loss(1.0));
         for number in 0..=u8::MAX {
@@ -85,8 +96,8 @@ impl World {
         for number in 0..=u8::MAX {
             net.path(server_address(), client_address(number), path.clone());
         }
-        let server = start_server(&net, &identity, seed).await;
-        Self { net, server, identity, seed, path }
+        let server = start_server(&net, &identity, seed, limits.clone()).await;
+        Self { net, server, identity, seed, path, limits }
     }
 
     /// Creates an account that can log in.
@@ -122,6 +133,8 @@ impl World {
         login.trust = Trust::Certificates(vec![self.identity.certificate()]);
         login.streams = streams;
         login.initial_rtt = Some(Duration::from_millis(300));
+        // As the server's profile: both ends are on the same link.
+        login.is_lossy = true;
         login
     }
 
@@ -145,7 +158,7 @@ impl World {
 }
 
 /// A server that keeps everything in memory.
-async fn start_server(net: &Net, identity: &Identity, seed: u64) -> Server {
+async fn start_server(net: &Net, identity: &Identity, seed: u64, limits: Limits) -> Server {
     let certified = identity_from_der(vec![identity.certificate()], identity.key());
     let certified = Arc::new(certified.expect("the rig's own certificate"));
     let host = Host { name: HOST.to_owned(), identity: Some(certified) };
@@ -153,7 +166,7 @@ async fn start_server(net: &Net, identity: &Identity, seed: u64) -> Server {
     // Random loss must not shrink the window: that is what this profile is for.
     listener.profile = LinkProfile::Satellite;
     let mut config = Config::new(vec![host], vec![listener], PathBuf::new());
-    config.limits.account_rate_enforced = false;
+    config.limits = limits;
     let network = net.clone();
     let quic = QuicNetwork {
         runtime: Arc::new(SimRuntime),

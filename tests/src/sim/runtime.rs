@@ -42,6 +42,9 @@ pub fn each_seed(seeds: Range<u64>, mut check: impl FnMut(u64)) {
         (None, None) => seeds,
     };
     for seed in seeds {
+        if seed > 0 && seed.is_multiple_of(100) {
+            println!("up to seed {seed}");
+        }
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| check(seed))) {
             eprintln!("failed with seed {seed}; again: LONGWIRE_SEED={seed} cargo test");
             resume_unwind(panic);
