@@ -13,7 +13,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use longwire_stanza::{BareJid, FullJid, Stanza, StanzaError, StreamCondition, StreamError};
+use longwire_stanza::{
+    BareJid, Condition, FullJid, Kind, Stanza, StanzaError, StreamCondition, StreamError,
+};
 use longwire_store::{Batch, Lsn, Store, TableInfo, Watermark};
 use rand::rngs::StdRng;
 use smallvec::SmallVec;
@@ -25,7 +27,7 @@ use crate::event::Down;
 use crate::handoff::Handoff;
 use crate::home::Home;
 use crate::limits::{self, Limits};
-use crate::outbox::{self, Outbox};
+use crate::outbox::{self, Class, Outbound, Outbox};
 use crate::registry::Registry;
 use crate::route::Hosts;
 use crate::router::{Counts, JobError};
@@ -320,8 +322,7 @@ impl Shard {
                 let account = bind.account.clone();
                 self.input(&account, Input::Bind(bind));
             }
-            // Not taken, so not acknowledged: the client sends it again elsewhere.
-            Command::Stanza { .. } if self.draining => {}
+            Command::Stanza { session, stanza } if self.draining => self.refuse(session, &stanza),
             Command::Stanza { session, stanza } => self.stanza(session, stanza),
             Command::Close { session, reason } => {
                 if let Some(line) = self.lines.get(&session) {
@@ -349,6 +350,20 @@ impl Shard {
                 // The router may have given up waiting.
                 let _ = reply.send(());
             }
+        }
+    }
+
+    /// Tells a client that what it sends while the server stops was not taken.
+    fn refuse(&self, session: SessionId, stanza: &Stanza) {
+        let (Some(line), Kind::Message | Kind::Iq) = (self.lines.get(&session), stanza.kind())
+        else {
+            return;
+        };
+        if let Some(answer) = stanza.error(&Condition::ServiceUnavailable.into()) {
+            let class = Class::of(&answer, line.account.as_str());
+            // Without room for it, the end of the session says as much.
+            let _ =
+                line.outbox.offer(Outbound { stanza: answer, class }, self.durable, self.durable);
         }
     }
 

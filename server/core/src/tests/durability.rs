@@ -181,3 +181,26 @@ fn a_full_disk_stops_writing_and_not_reading() {
     scene.advance(Duration::from_secs(2));
     assert_eq!(heard_now(&bob), ["file it"]);
 }
+
+#[test]
+fn what_arrives_while_the_server_stops_is_answered() {
+    let scene = slow();
+    let [alice, bob] = [scene.session("alice@a.example/x"), scene.session("bob@b.example/y")];
+    scene.disk().set_full(true);
+    say(&alice, "bob@b.example", "file it");
+    let router = scene.router();
+    scene.block_on(async {
+        // The journal cannot go on, so the router waits for it until it is given up.
+        let stopping = tokio::time::timeout(Duration::from_millis(50), router.shutdown());
+        assert!(stopping.await.is_err());
+    });
+    alice.send("<message to='bob@b.example' type='chat' id='late'><body>late</body></message>");
+    alice.expect(
+        "<message type='error' id='late' from='bob@b.example' to='alice@a.example/x'><body>late</body>\
+         <error type='cancel'>\
+         <service-unavailable xmlns='urn:ietf:params:xml:ns:xmpp-stanzas'/></error></message>",
+    );
+    alice.send("<presence/>");
+    alice.expect_nothing();
+    assert_eq!(heard_now(&bob), Vec::<String>::new());
+}
