@@ -16,7 +16,9 @@ pub const ROSTER_CATCH_UP: usize = 64;
 pub const ROSTER_TOMBSTONES: u32 = 500;
 
 /// New subscriptions that one account may ask for within [`SUBSCRIPTION_WINDOW`].
-pub const SUBSCRIPTIONS: usize = 30;
+///
+/// Enough for somebody who moves here with all contacts, too few for a spammer.
+pub const SUBSCRIPTIONS: usize = 256;
 
 /// The time over which [`SUBSCRIPTIONS`] are counted.
 pub const SUBSCRIPTION_WINDOW: Duration = Duration::from_secs(3_600);
