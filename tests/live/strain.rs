@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, ensure};
-use longwire_client::{Client, Environment, Event, Transport};
-use longwire_stanza::{IqType, MessageType, Payload, PresenceType, Stanza, xep};
+use longwire_client::{Client, Disconnected, Environment, Event, Sender, Transport};
+use longwire_stanza::{BareJid, IqType, MessageType, Payload, PresenceType, Stanza, xep};
 use longwire_tests::hostile::table::{Entrance, Stage};
 use longwire_tests::hostile::{Target, quic_primary, tcp};
-use longwire_tests::process::{Program, Site, in_real_time};
+use longwire_tests::process::{Program, Server, Site, in_real_time};
 use quinn::crypto::rustls::QuicClientConfig;
 use tokio::task::JoinSet;
 
@@ -154,45 +154,50 @@ fn ping() -> Stanza {
     Stanza::iq(IqType::Get).child(xep::ping::Ping.element()).build()
 }
 
+/// A server with a rate, and who is there: bob listens, others do something else.
+struct Scene {
+    site: Site,
+    _server: Server,
+    bob: Client,
+    others: Vec<Client>,
+}
+
+async fn scene(name: &str, limits: &str) -> anyhow::Result<Scene> {
+    let tables = format!("[limits]\n{limits}\n[feature.accounts]\niterations = 4096\n");
+    let site = Site::configured(Program::build()?, name, &tables)?;
+    const OTHERS: [&str; 4] = ["carol", "dave", "eve", "frank"];
+    for user in ["quic", "tls", "bob"].into_iter().chain(OTHERS) {
+        site.add_account(user, PASSWORD)?;
+    }
+    let server = site.serve()?;
+    let bob = connect(&site, "bob", Transport::Quic).await?;
+    bob.send(Stanza::presence(PresenceType::Available).build()).await?;
+    bob.request(ping()).await?;
+    let mut others = Vec::new();
+    for user in OTHERS {
+        others.push(connect(&site, user, Transport::Tls).await?);
+    }
+    Ok(Scene { site, _server: server, bob, others })
+}
+
+/// Says a kilobyte to bob, again and again.
+async fn talk(talker: Sender, bob: BareJid, messages: usize) -> Result<(), Disconnected> {
+    for number in 0..messages {
+        let text = format!("{number} {}", "x".repeat(1_000));
+        let message = Stanza::message(MessageType::Chat).to(bob.clone()).body(&text);
+        talker.send(message.build()).await?;
+    }
+    Ok(())
+}
+
 #[test]
 fn who_says_too_much_is_slowed_down_and_nothing_is_lost() -> anyhow::Result<()> {
     const MESSAGES: usize = 120;
-    /// Round trips of somebody else while the messages are on their way.
-    const PINGS: usize = 20;
-    // Three seconds of patience for what takes some milliseconds without a rate.
-    let tables = "[limits]\naccount_rate = \"40kB/s\"\naccount_burst = \"8KiB\"\n";
-    let site = Site::configured(Program::build()?, "strain-rate", tables)?;
-    for user in ["quic", "tls", "bob", "carol"] {
-        site.add_account(user, PASSWORD)?;
-    }
-    let _server = site.serve()?;
     in_real_time(async {
-        let mut bob = connect(&site, "bob", Transport::Quic).await?;
-        bob.send(Stanza::presence(PresenceType::Available).build()).await?;
-        bob.request(ping()).await?;
-        let carol = connect(&site, "carol", Transport::Tls).await?;
-        let talkers = [
-            connect(&site, "quic", Transport::Quic).await?,
-            connect(&site, "tls", Transport::Tls).await?,
-        ];
-        let mut sending = JoinSet::new();
-        for talker in &talkers {
-            let (sender, bob) = (talker.sender(), site.account("bob"));
-            sending.spawn(async move {
-                for number in 0..MESSAGES {
-                    let text = format!("{number} {}", "x".repeat(1_000));
-                    let message = Stanza::message(MessageType::Chat).to(bob.clone()).body(&text);
-                    sender.send(message.build()).await?;
-                }
-                anyhow::Ok(())
-            });
-        }
-        let pings = async {
-            for _ in 0..PINGS {
-                carol.request(ping()).await?;
-            }
-            anyhow::Ok(())
-        };
+        let limits = "account_rate = \"40kB/s\"\naccount_burst = \"8KiB\"";
+        let Scene { site, _server, mut bob, others } = scene("strain-rate", limits).await?;
+        let of_quic = connect(&site, "quic", Transport::Quic).await?;
+        let of_tls = connect(&site, "tls", Transport::Tls).await?;
         let arrivals = async {
             let mut next = [0; 2];
             while next != [MESSAGES; 2] {
@@ -207,17 +212,47 @@ fn who_says_too_much_is_slowed_down_and_nothing_is_lost() -> anyhow::Result<()> 
             ensure!(next == [MESSAGES; 2], "only {next:?} messages arrived");
             Ok(())
         };
-        let (mut pings, mut arrivals) = (std::pin::pin!(pings), std::pin::pin!(arrivals));
-        tokio::select! {
-            done = &mut arrivals => {
-                done?;
-                anyhow::bail!("{MESSAGES} messages came through as if there were no rate");
+        let others = async {
+            for other in others.iter().cycle().take(100) {
+                other.request(ping()).await?;
             }
-            done = &mut pings => done?,
-        }
-        arrivals.await?;
-        while let Some(done) = sending.join_next().await {
-            done??;
+            Ok(())
+        };
+        let (arrived, quic, tls, others) = tokio::join!(
+            arrivals,
+            talk(of_quic.sender(), site.account("bob"), MESSAGES),
+            talk(of_tls.sender(), site.account("bob"), MESSAGES),
+            others,
+        );
+        others.and(quic).and(tls)?;
+        arrived
+    })
+}
+
+#[test]
+fn who_has_used_up_a_small_rate_is_not_heard_for_long_and_stays() -> anyhow::Result<()> {
+    const MESSAGES: usize = 100;
+    /// Few enough for the others' own rate.
+    const PINGS: usize = 120;
+    in_real_time(async {
+        // The whole would take more than a minute.
+        let limits = "account_rate = \"1kB/s\"\naccount_burst = \"8KiB\"";
+        let Scene { site, _server, mut bob, others } = scene("strain-small", limits).await?;
+        for (user, transport) in [("quic", Transport::Quic), ("tls", Transport::Tls)] {
+            let mut talker = connect(&site, user, transport).await?;
+            talk(talker.sender(), site.account("bob"), MESSAGES).await?;
+            // Round trips in which all would have arrived long since.
+            for other in others.iter().cycle().take(PINGS) {
+                other.request(ping()).await?;
+            }
+            let mut heard = 0;
+            while let Some(event) = bob.try_next() {
+                let Event::Stanza { stanza, .. } = event else { anyhow::bail!("bob is gone") };
+                heard += usize::from(stanza.child_text("body").is_some());
+            }
+            println!("{user}: {heard} of {MESSAGES} messages");
+            ensure!(heard > 0 && heard < MESSAGES / 2, "{heard} of {MESSAGES} messages");
+            ensure!(talker.try_next().is_none(), "who is too quick is not sent away");
         }
         Ok(())
     })

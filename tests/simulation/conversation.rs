@@ -49,12 +49,21 @@ async fn speak(client: &longwire_client::Sender, to: &str, seed: u64) {
     }
 }
 
+/// The next text that somebody says.
+async fn hear(client: &mut Client) -> String {
+    loop {
+        let Some(Event::Stanza { stanza, .. }) = client.next().await else { panic!("lost") };
+        if let Some(text) = body(&stanza) {
+            return text;
+        }
+    }
+}
+
 /// Hears all numbers in their order, each once; when they came.
 async fn listen(client: &mut Client, world: &World) -> Vec<Duration> {
     let mut heard = Vec::new();
     while heard.len() < MESSAGES as usize {
-        let Some(Event::Stanza { stanza, .. }) = client.next().await else { panic!("lost") };
-        let Some(text) = body(&stanza) else { continue };
+        let text = hear(client).await;
         assert_eq!(text, heard.len().to_string(), "lost, doubled or out of order");
         heard.push(world.net.now());
     }
@@ -103,5 +112,43 @@ fn equal_seeds_give_equal_worlds_and_others_do_not() {
             assert_eq!(run(HOUR, conversation(seed)), first);
         }
         assert!(traces.insert(first.trace), "another seed gave the same trace");
+    });
+}
+
+/// Two clients that fill a narrow line with long messages.
+async fn busy(seed: u64) -> u64 {
+    let path = Path::new(Duration::from_millis(100)).rate(1_000_000, 32_000).loss(0.01);
+    let world = World::new(seed, path).await;
+    let mut alice = enter(&world, 1, "alice", Streams::Many).await;
+    let mut bob = enter(&world, 2, "bob", Streams::Many).await;
+    let (of_alice, of_bob) = (alice.sender(), bob.sender());
+    let speak = async |sender: &longwire_client::Sender, to: &str| {
+        for number in 0..MESSAGES {
+            let text = format!("{number} {}", "x".repeat(10_000));
+            sender.send(chat(to, &text)).await.unwrap();
+        }
+    };
+    let listen = async |client: &mut Client| {
+        for number in 0..MESSAGES {
+            let text = hear(client).await;
+            assert!(text.starts_with(&format!("{number} ")), "out of order");
+        }
+    };
+    tokio::join!(
+        speak(&of_alice, "bob"),
+        speak(&of_bob, "alice"),
+        listen(&mut alice),
+        listen(&mut bob),
+    );
+    world.net.trace_hash()
+}
+
+#[test]
+fn a_busy_world_repeats_itself_as_well() {
+    each_seed(0..3, |seed| {
+        let first = run(HOUR, busy(seed));
+        for _ in 0..3 {
+            assert_eq!(run(HOUR, busy(seed)), first);
+        }
     });
 }
