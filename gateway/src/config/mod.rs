@@ -24,7 +24,7 @@ pub use units::{ByteSize, Rate, Span};
 /// Read from a file with [`Config::load`]; tests and benches build it in code.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// The virtual hosts; never empty. The first one answers TCP clients that send no SNI.
+    /// The virtual hosts; never empty. The first one answers TCP clients whose SNI names none.
     pub hosts: Vec<Host>,
     /// Where to listen; never empty.
     pub listeners: Vec<Listener>,

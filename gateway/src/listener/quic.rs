@@ -25,7 +25,7 @@ pub(super) fn open(
     ground: &Open<'_>,
     shared: Arc<Shared>,
 ) -> Result<Opened, ServeError> {
-    let resolver = Resolver::new(Arc::clone(ground.certificates), Missing::Refuse);
+    let resolver = Resolver::new(Arc::clone(ground.certificates), Missing::OnlyUnnamed);
     let crypto = QuicServerConfig::try_from(tls::quic_config(resolver)?)
         .map_err(|error| rustls::Error::General(error.to_string()))?;
     let limits = &shared.limits;
@@ -151,7 +151,7 @@ impl Door {
     }
 
     fn describe(&self, connection: &Connection, name: Option<&str>) -> TlsInfo {
-        let end_point = self.certificates.load().end_point(name, Missing::Refuse);
+        let end_point = self.certificates.load().end_point(name, Missing::OnlyUnnamed);
         Quic::tls_info(connection, end_point)
     }
 }

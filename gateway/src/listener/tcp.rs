@@ -34,20 +34,17 @@ pub(super) fn open(
     ground: &Open<'_>,
     shared: Arc<Shared>,
 ) -> Result<Opened, ServeError> {
-    let resolver = Resolver::new(Arc::clone(ground.certificates), Missing::FirstHost);
+    let direct = listener.transport == TransportKind::Tls;
+    let missing = if direct { Missing::FirstUnnamed } else { Missing::FirstHost };
+    let resolver = Resolver::new(Arc::clone(ground.certificates), missing);
     let certificates = Arc::clone(ground.certificates);
     let acceptor = TlsAcceptor::from(tls::tcp_config(resolver)?);
     let failed =
         |reason| ServeError::Listen { address: listener.address, transport: "TCP", reason };
     let socket = listen(listener.address).map_err(failed)?;
     let address = socket.local_addr().map_err(failed)?;
-    let door = Arc::new(Door {
-        shared,
-        acceptor,
-        certificates,
-        direct: listener.transport == TransportKind::Tls,
-        plaintext: listener.plaintext,
-    });
+    let door =
+        Arc::new(Door { shared, acceptor, certificates, direct, plaintext: listener.plaintext });
     Ok(Opened { address, accept: Box::pin(accept(socket, door)), endpoint: None })
 }
 
@@ -138,7 +135,8 @@ fn prepare(stream: &TcpStream, idle: Duration) -> io::Result<()> {
     SockRef::from(stream).set_tcp_keepalive(&keep_alive.with_retries(PROBES))
 }
 
-/// The `tls-server-end-point` value of the certificate that this connection was answered with.
+/// The `tls-server-end-point` value of the certificate that this connection was answered with:
+/// after the handshake, any name that is none of ours was answered by the first host.
 fn end_point(certificates: &ArcSwap<CertificateTable>, stream: &TlsStream) -> Option<Vec<u8>> {
     let TlsStream::Server(stream) = stream else { return None };
     certificates.load().end_point(stream.get_ref().1.server_name(), Missing::FirstHost)

@@ -14,8 +14,9 @@ use crate::config::Host;
 #[derive(Debug, Default)]
 pub(crate) struct CertificateTable {
     by_name: HashMap<String, Entry>,
-    /// Answers clients that send no SNI, where that is allowed.
+    /// Answers clients that name no host of ours, where that is allowed.
     first: Option<Entry>,
+    hosts: usize,
 }
 
 #[derive(Clone, Debug)]
@@ -32,6 +33,7 @@ impl CertificateTable {
             let end_point = identity.cert.first().and_then(|leaf| end_point(leaf)).map(Arc::from);
             let entry = Entry { identity, end_point };
             table.first.get_or_insert_with(|| entry.clone());
+            table.hosts += 1;
             // The name on the wire is in A-labels; the host's own name may be in U-labels.
             if let Ok(ascii) = idna::domain_to_ascii(&host.name) {
                 table.by_name.insert(ascii, entry.clone());
@@ -42,10 +44,12 @@ impl CertificateTable {
     }
 
     fn entry(&self, name: Option<&str>, missing: Missing) -> Option<&Entry> {
-        match (name, missing) {
-            (Some(name), _) => self.by_name.get(&name.to_ascii_lowercase()),
-            (None, Missing::FirstHost) => self.first.as_ref(),
-            (None, Missing::Refuse) => None,
+        let named = name.map(|name| self.by_name.get(&name.to_ascii_lowercase()));
+        match (named, missing) {
+            (Some(Some(entry)), _) => Some(entry),
+            (_, Missing::FirstHost) | (None, Missing::FirstUnnamed) => self.first.as_ref(),
+            (None, Missing::OnlyUnnamed) if self.hosts == 1 => self.first.as_ref(),
+            (_, Missing::FirstUnnamed | Missing::OnlyUnnamed) => None,
         }
     }
 
@@ -55,16 +59,20 @@ impl CertificateTable {
     }
 }
 
-/// What to do with a client that names no host.
+/// What to do with a client that names no host of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Missing {
-    /// Answer with the first host's certificate: old TCP clients send no SNI.
+    /// Answer with the first host's certificate. With STARTTLS the stream header has said which
+    /// host is meant; clients name it in SNI, or the machine that they connect to, or nothing.
     FirstHost,
-    /// End the handshake.
-    Refuse,
+    /// The same for clients that send no SNI; another name ends the handshake (XEP-0368 §3).
+    FirstUnnamed,
+    /// End the handshake, as XEP-0467 wants the name; but a client that connects to an address
+    /// names nothing, and where there is only one host it cannot mean another.
+    OnlyUnnamed,
 }
 
-/// Chooses by SNI; an unknown name ends the handshake.
+/// Chooses by SNI.
 #[derive(Debug)]
 pub(crate) struct Resolver {
     table: Arc<ArcSwap<CertificateTable>>,
@@ -98,17 +106,29 @@ mod tests {
     fn a_known_name_is_answered_with_its_own_certificate() {
         let hosts = [host("a.example"), host("b.example")];
         let table = CertificateTable::new(&hosts);
-        let b = table.entry(Some("B.Example"), Missing::Refuse).unwrap();
+        let b = table.entry(Some("B.Example"), Missing::OnlyUnnamed).unwrap();
         assert!(Arc::ptr_eq(&b.identity, hosts[1].identity.as_ref().unwrap()));
     }
 
     #[test]
-    fn an_unknown_name_is_refused_and_a_missing_one_gets_the_first_host_on_tcp() {
+    fn a_client_that_names_no_host_of_ours_gets_what_its_transport_allows() {
+        use Missing::{FirstHost, FirstUnnamed, OnlyUnnamed};
         let hosts = [host("a.example"), host("b.example")];
-        let table = CertificateTable::new(&hosts);
-        assert!(table.entry(Some("c.example"), Missing::FirstHost).is_none());
-        assert!(table.entry(None, Missing::Refuse).is_none());
-        let first = table.entry(None, Missing::FirstHost).unwrap();
-        assert!(Arc::ptr_eq(&first.identity, hosts[0].identity.as_ref().unwrap()));
+        let answered = |hosts: &[Host], name, missing| {
+            let table = CertificateTable::new(hosts);
+            table.entry(name, missing).is_some_and(|entry| {
+                assert!(Arc::ptr_eq(&entry.identity, hosts[0].identity.as_ref().unwrap()));
+                true
+            })
+        };
+        let other = Some("mail.example");
+        for (missing, unnamed, named) in
+            [(FirstHost, true, true), (FirstUnnamed, true, false), (OnlyUnnamed, false, false)]
+        {
+            assert_eq!(answered(&hosts, None, missing), unnamed, "{missing:?}");
+            assert_eq!(answered(&hosts, other, missing), named, "{missing:?}");
+            assert!(answered(&hosts[..1], None, missing), "{missing:?}");
+            assert_eq!(answered(&hosts[..1], other, missing), named, "{missing:?}");
+        }
     }
 }
