@@ -7,7 +7,7 @@ use anyhow::{Context, bail, ensure};
 use longwire_client::{Client, CloseReason, Environment, Event, Streams, Transport};
 use longwire_stanza::xep::roster::{Change, Item, Request, Roster};
 use longwire_stanza::{
-    IqType, Jid, MessageType, Payload, PresenceType, Stanza, StreamCondition, ns,
+    Condition, IqType, Jid, MessageType, Payload, PresenceType, Stanza, StreamCondition, ns,
 };
 use longwire_tests::process::{Program, Site, in_real_time};
 use tokio::sync::Semaphore;
@@ -38,6 +38,10 @@ async fn connect(site: &Site, user: usize) -> anyhow::Result<Client> {
     let mut login = site.login(&name(user), PASSWORD, transport);
     login.streams = streams;
     Client::connect(login, Environment::default()).await.with_context(|| name(user))
+}
+
+fn is_unavailable(answer: &Stanza) -> bool {
+    answer.stanza_error().is_some_and(|error| error.condition == Condition::ServiceUnavailable)
 }
 
 /// A contact that an account keeps.
@@ -76,6 +80,8 @@ async fn be_busy(mut client: Client, user: usize, arrived: Arc<Semaphore>) -> an
             let request = Stanza::iq(IqType::Set).child(change).build();
             match sender.request(request).await {
                 Ok(answer) if !answer.is_error() => kept += 1,
+                // What comes after the signal is not taken, and the client is told so.
+                Ok(answer) if is_unavailable(&answer) => return Ok(kept),
                 Ok(answer) => bail!("the roster was refused: {}", answer.to_xml()),
                 Err(_) => return Ok(kept),
             }

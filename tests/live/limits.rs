@@ -138,21 +138,19 @@ fn who_does_not_log_in_in_time_is_sent_away_and_others_stay() -> anyhow::Result<
             Ok(())
         };
         let opened = Some(Stage::Opened);
-        let (tcp, tls, quic) = tokio::join!(
-            dawdle(Entrance::Tcp, opened),
-            dawdle(Entrance::Tls, opened),
-            dawdle(Entrance::QuicPrimary, opened),
-        );
-        tcp.and(tls).and(quic)?;
         // Not a single byte of XML: there is no stream to say anything on.
         let silent = async {
             let mut silent = target.enter(Entrance::Tcp, None).await?;
-            silent.input.until_closed().await.context("silent on TCP")?;
-            let connection = target.connect().await?;
-            connection.closed().await;
-            anyhow::Ok(())
+            silent.input.until_closed().await.context("silent on TCP")
         };
-        silent.await?;
+        let silent_quic = async { anyhow::Ok(target.connect().await?.closed().await) };
+        tokio::try_join!(
+            dawdle(Entrance::Tcp, opened),
+            dawdle(Entrance::Tls, opened),
+            dawdle(Entrance::QuicPrimary, opened),
+            silent,
+            silent_quic,
+        )?;
         ping(&mut known.input).await?;
         Ok(())
     })

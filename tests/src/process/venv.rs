@@ -1,8 +1,8 @@
 //! A Python environment with pinned packages, made once per change of the list.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, bail};
 
@@ -24,11 +24,11 @@ impl Venv {
     /// # Errors
     /// When Python, venv, pip or a package is missing; the text says what to install.
     pub fn prepare(requirements: &Path) -> anyhow::Result<Self> {
-        // Tests of one process share the folder; cargo runs test processes one after another.
-        static BUSY: Mutex<()> = Mutex::new(());
-        let _guard = BUSY.lock().unwrap_or_else(PoisonError::into_inner);
         let target = build_folder()?;
         let target = target.parent().context("a target folder")?;
+        // Tests and test processes share the folder: one of them makes it, the others wait.
+        let lock = File::create(target.join("interop-venv.lock")).context("a lock file")?;
+        lock.lock().context("cannot lock the environment's folder")?;
         let folder = target.join("interop-venv");
         let python = folder.join("bin").join("python");
         let stamp = folder.join("requirements.txt");
