@@ -391,6 +391,11 @@ fn what_was_acknowledged_survives_ten_kills_and_both_halves_agree() -> anyhow::R
     for kill in 1..=KILLS {
         let life = Arc::new(Life::new(base, &mut random));
         live_and_kill(&site, &mut server, &life, &mut random)?;
+        // Now and then it is killed again while it comes back.
+        let again = random.random_range(0..3);
+        for _ in 0..again {
+            site.serve_briefly(Duration::from_millis(random.random_range(0..80)))?;
+        }
         server = site.serve().with_context(|| format!("the start after kill {kill}"))?;
         let found = in_real_time(look(&site))?;
         let history = life.history();
@@ -399,8 +404,8 @@ fn what_was_acknowledged_survives_ten_kills_and_both_halves_agree() -> anyhow::R
             .iter()
             .map(|seen| (0..ACCOUNTS).filter(|whom| seen.outward(*whom) != Relation::No).count());
         println!(
-            "kill {kill} when {:?}: {begun} deeds, {done} acknowledged, {} relations, \
-             back in {} ms",
+            "kill {kill} when {:?}, {again} more: {begun} deeds, {done} acknowledged, \
+             {} relations, back in {} ms",
             life.moment,
             relations.sum::<usize>(),
             server.started_in().as_millis()

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use longwire_client::{Config as Login, Secret, Server as At, Transport, Trust};
@@ -131,6 +132,21 @@ impl Site {
         let mut command = self.program.command();
         command.args(["serve", "--config"]).arg(self.configuration());
         Server::start(command, &self.folder.join("log.txt"), LISTENERS)
+    }
+
+    /// Starts the server and kills it after this time, as far as it may have got.
+    ///
+    /// # Errors
+    /// When it cannot be run.
+    pub fn serve_briefly(&self, time: Duration) -> anyhow::Result<()> {
+        let mut command = self.program.command();
+        command.args(["serve", "--config"]).arg(self.configuration());
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().context("cannot run longwire serve")?;
+        std::thread::sleep(time);
+        child.kill()?;
+        child.wait()?;
+        Ok(())
     }
 
     /// The configuration of a client for an account.
