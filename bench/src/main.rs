@@ -16,7 +16,6 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Put load on a real server and print messages per second, latency, CPU and memory
     Load(load::Args),
 }
 

@@ -23,7 +23,7 @@ use serde::Serialize;
 ///   idle connections memory of the server with none, half and all of --idle sessions: the slope
 ///                    is the memory per connection; logging them in gives logins/s
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = EXAMPLES)]
+#[command(verbatim_doc_comment, after_long_help = EXAMPLES)]
 pub(crate) struct Args {
     /// Transports to measure, separated by commas [default: tls,quic; with --server: required]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "NAMES")]
@@ -189,6 +189,16 @@ pub(crate) struct Running {
     pub(crate) password: String,
     pub(crate) ca: Option<PathBuf>,
     pub(crate) pid: Option<u32>,
+}
+
+impl Running {
+    /// What the report calls it.
+    pub(crate) fn name(&self) -> String {
+        match &self.server {
+            Server::Address(address) => format!("at {address}"),
+            Server::Host(host, port) => format!("at {host}:{port}"),
+        }
+    }
 }
 
 impl Args {

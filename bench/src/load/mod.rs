@@ -73,7 +73,7 @@ async fn measure(plan: &Plan, machine: Machine) -> Result<Report> {
             let version = site.version()?;
             (Some(Own { site, process: None }), version)
         }
-        Target::Running(running) => (None, format!("{:?}", running.server)),
+        Target::Running(running) => (None, running.name()),
     };
     let mut runs = Vec::new();
     for transport in &plan.transports {

@@ -33,6 +33,16 @@ pub(crate) struct Run {
     pub(crate) idle: Option<Idle>,
 }
 
+impl Run {
+    /// Whether the server's process could be looked at.
+    fn knows_server(&self) -> bool {
+        let passed = [&self.closed, &self.open].into_iter().flatten();
+        let is_seen = passed.into_iter().all(|passed| passed.usage.server_cores.is_some());
+        let is_weighed = |idle: &Idle| idle.points.iter().all(|(_, bytes)| bytes.is_some());
+        is_seen && self.idle.as_ref().is_none_or(is_weighed)
+    }
+}
+
 /// What became of the messages of one loop.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Passed {
@@ -81,10 +91,19 @@ impl Report {
     /// Says what a reader has to know to judge the figures.
     pub(crate) fn add_notes(&mut self) {
         let cores = self.machine.cores;
-        let mut notes = vec![format!(
-            "Load generator and server share {cores} cores: a server alone carries more than this. \
-             CPU/message falls with the load, as what has come meanwhile is handled together."
-        )];
+        let is_known = self.runs.iter().all(Run::knows_server);
+        let mut notes = vec![if is_known {
+            format!(
+                "Load generator and server share {cores} cores: a server alone carries more than \
+                 this. CPU/message falls with the load, as what has come meanwhile is handled \
+                 together."
+            )
+        } else {
+            format!(
+                "The server's processor time and memory are not known (--pid); this load generator \
+                 has {cores} cores, and may be what is slow."
+            )
+        }];
         if self.profile != "release" {
             notes.push("This is a debug build: its figures mean nothing.".to_owned());
         }
@@ -225,7 +244,10 @@ impl Passed {
             self.usage.udp_overruns.unwrap_or_default(),
             "UDP packets were thrown away because a receiver on this machine was too slow",
         );
-        if let Some(other) = self.usage.other_cores.filter(|cores| *cores > 0.2) {
+        // Without the server's own figure it is one of the others.
+        if self.usage.server_cores.is_some()
+            && let Some(other) = self.usage.other_cores.filter(|cores| *cores > 0.2)
+        {
             notes.push(format!("others used {other:.2} cores meanwhile: measure again in peace"));
         }
         if let Some(offered) = self.offered_per_second
