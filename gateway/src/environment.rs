@@ -12,6 +12,9 @@ use longwire_store::MemoryOptions;
 use quinn::{AsyncUdpSocket, Runtime, TimeSource, TokioRuntime};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use socket2::SockRef;
+
+use crate::limits::UDP_RECEIVE_BUFFER;
 
 /// The surroundings of a server. The default is the real machine.
 #[derive(Default)]
@@ -85,8 +88,13 @@ impl Environment {
         }
         let runtime: Arc<dyn Runtime> = Arc::new(TokioRuntime);
         let wrap = Arc::clone(&runtime);
-        let bind: BindUdp =
-            Arc::new(move |address| wrap.wrap_udp_socket(std::net::UdpSocket::bind(address)?));
+        let bind: BindUdp = Arc::new(move |address| {
+            let socket = std::net::UdpSocket::bind(address)?;
+            // All connections share this buffer; the system's default is small and drops packets
+            // of bursts. The system may grant less, and then that has to do.
+            let _ = SockRef::from(&socket).set_recv_buffer_size(UDP_RECEIVE_BUFFER);
+            wrap.wrap_udp_socket(socket)
+        });
         Ok(QuicNetwork { runtime, bind, time: None })
     }
 }

@@ -30,3 +30,7 @@ pub(crate) const STORE_WATCH: Duration = Duration::from_secs(2);
 /// How long a session that the server ends waits until its client has what is on its way on other
 /// streams than the Primary: several round trips of a satellite link.
 pub(crate) const LANES_WAIT: Duration = Duration::from_secs(5);
+
+/// Bytes of packets that the system keeps for a QUIC listener until they are read: 30 ms of a
+/// gigabit link. More than the system allows (`net.core.rmem_max`) is cut to that.
+pub(crate) const UDP_RECEIVE_BUFFER: usize = 4 * 1024 * 1024;
