@@ -17,8 +17,9 @@ fuzz_target!(|fields: (String, String, String, String, String)| {
         .text(value.as_str());
     let written = element.to_string();
     let read = Element::parse(&written);
-    // Large names and values are beyond the limits of the reader, and that is all it may say.
-    let small = [&ns, &name, &attribute].iter().all(|field| field.len() < 200);
+    // Large names are beyond the limits of the reader (256 octets), and that is all it may say. A
+    // character that XML does not have is written as one of three octets.
+    let small = [&ns, &name, &attribute].iter().all(|field| field.len() < 80);
     if element.check().is_ok() && small {
         assert_eq!(read.as_ref(), Ok(&element), "{written}");
     }
