@@ -5,4 +5,5 @@ mod chat;
 mod crash;
 mod drain;
 mod limits;
+mod secrets;
 mod strain;

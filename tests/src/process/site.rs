@@ -62,8 +62,18 @@ impl Site {
         let authority = CertificateDer::from_pem_file(folder.join("authority.pem"))?;
         let reserved = reserve()?;
         let ports = reserved.ports;
-        std::fs::write(folder.join("longwire.toml"), configuration(&ports) + tables)?;
+        let log = if tables.contains("[log]") { "" } else { "[log]\nfilter = \"info\"\n\n" };
+        std::fs::write(folder.join("longwire.toml"), configuration(&ports) + log + tables)?;
         Ok(Self { program, folder, authority, ports, _reserved: reserved })
+    }
+
+    /// Everything that its servers have logged so far.
+    ///
+    /// # Errors
+    /// When there is no log.
+    pub fn log(&self) -> anyhow::Result<String> {
+        let bytes = std::fs::read(self.folder.join("log.txt")).context("the server's log")?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     /// The domain that it serves.
@@ -243,9 +253,6 @@ plaintext = "loopback"
 
 [store]
 path = "data"
-
-[log]
-filter = "info"
 
 "#
     )
