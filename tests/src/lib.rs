@@ -6,7 +6,7 @@
 //! | `simulation` | server and clients in virtual time: loss, order, outages, rates, repetition |
 //! | `hostile` | every hostile input through every entrance of the binary |
 //! | `live` | the binary on real sockets: limits, `kill -9`, drain, `chat` and `send` |
-//! | `interop` | stock clients from PyPI against the binary |
+//! | `interop` | stock clients against the binary |
 //!
 //! Environment: `LONGWIRE_BIN` names a binary instead of building one; `LONGWIRE_SEED` runs one
 //! seed, `LONGWIRE_SEEDS` that many. Long tests tell how far they are with `--nocapture`.
